@@ -1,0 +1,32 @@
+namespace TinyDpo.Models;
+
+/// <summary>Turns text into token ids and back.</summary>
+public interface ITokenizer
+{
+    /// <summary>Number of ids: every id is in [0, VocabSize).</summary>
+    int VocabSize { get; }
+
+    /// <summary>The id that <see cref="Encode"/> puts in front, or null where the tokenizer puts none.</summary>
+    int? BosId { get; }
+
+    /// <summary>The id that ends a completion.</summary>
+    int EosId { get; }
+
+    /// <summary>SHA-256, in hex, of all that determines the ids: part of the key of a cached reference.</summary>
+    string Fingerprint { get; }
+
+    /// <summary>A text that starts a sequence: with the beginning-of-sequence id and the leading space that the tokenizer prescribes.</summary>
+    int[] Encode(string text);
+
+    /// <summary>A text that continues a sequence: its own tokens and nothing more. Never merges with what stands before.</summary>
+    int[] EncodeContinuation(string text);
+
+    /// <summary>The text of a whole sequence: the inverse of <see cref="Encode"/>; special tokens are left out.</summary>
+    string Decode(ReadOnlySpan<int> ids);
+
+    /// <summary>The text of a continuation: the inverse of <see cref="EncodeContinuation"/>; special tokens are left out.</summary>
+    string DecodeContinuation(ReadOnlySpan<int> ids);
+
+    /// <summary>Writes tokenizer.json and tokenizer_config.json into <paramref name="folder"/>, as Hugging Face's tools read them.</summary>
+    void Save(string folder);
+}
