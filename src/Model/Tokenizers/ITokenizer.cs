@@ -15,18 +15,30 @@ public interface ITokenizer
     /// <summary>SHA-256, in hex, of all that determines the ids: part of the key of a cached reference.</summary>
     string Fingerprint { get; }
 
-    /// <summary>A text that starts a sequence: with the beginning-of-sequence id and the leading space that the tokenizer prescribes.</summary>
+    /// <summary>
+    /// A text that starts a sequence: with the beginning-of-sequence id and the leading space that the tokenizer prescribes. Whether text
+    /// that spells a special token becomes that token is the tokenizer's to say (split_special_tokens): by default it does for byte-level
+    /// ones, as Hugging Face has it, and not for byte-fallback ones, as SentencePiece and llama2.c have it. A lone surrogate is read as
+    /// U+FFFD.
+    /// </summary>
     int[] Encode(string text);
 
     /// <summary>A text that continues a sequence: its own tokens and nothing more. Never merges with what stands before.</summary>
     int[] EncodeContinuation(string text);
 
-    /// <summary>The text of a whole sequence: the inverse of <see cref="Encode"/>; special tokens are left out.</summary>
+    /// <summary>
+    /// The text of a whole sequence: the inverse of <see cref="Encode"/>; special tokens are left out, and so are ids from
+    /// <see cref="VocabSize"/> on, which a model may have and no text stands for. Bytes that are not UTF-8 become U+FFFD.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">An id is negative.</exception>
     string Decode(ReadOnlySpan<int> ids);
 
     /// <summary>The text of a continuation: the inverse of <see cref="EncodeContinuation"/>; special tokens are left out.</summary>
     string DecodeContinuation(ReadOnlySpan<int> ids);
 
-    /// <summary>Writes tokenizer.json and tokenizer_config.json into <paramref name="folder"/>, as Hugging Face's tools read them.</summary>
+    /// <summary>
+    /// Writes tokenizer.json and tokenizer_config.json, as Hugging Face's tools read them, into <paramref name="folder"/>, which is made
+    /// where it is not there.
+    /// </summary>
     void Save(string folder);
 }

@@ -1,0 +1,44 @@
+namespace TinyDpo.Models;
+
+/// <summary>A token that is matched in the text as a whole, before anything is split or merged (Hugging Face's added_tokens).</summary>
+/// <param name="Special">It controls the model and is no text: decoding leaves it out.</param>
+/// <param name="LStrip">It swallows the white space before it.</param>
+/// <param name="RStrip">It swallows the white space after it.</param>
+/// <param name="Normalized">Kept for other readers of the file; matching here is always on the text as given.</param>
+public sealed record AddedToken(
+    int Id, string Content, bool Special, bool LStrip = false, bool RStrip = false, bool Normalized = false);
+
+/// <summary>What a byte-pair tokenizer is made of, whichever file it came from.</summary>
+public sealed class BpeModel
+{
+    /// <summary>Where it was read from: the file that errors name.</summary>
+    public required string Source { get; init; }
+
+    /// <summary>The pieces by id, added tokens included; null where an id has none.</summary>
+    public required IReadOnlyList<string?> Pieces { get; init; }
+
+    /// <summary>The rules in order of rank.</summary>
+    public required IReadOnlyList<Merge> Merges { get; init; }
+
+    public required IReadOnlyList<AddedToken> AddedTokens { get; init; }
+
+    /// <summary>The id that a text starts with, or null for none.</summary>
+    public int? BosId { get; init; }
+
+    public required int EosId { get; init; }
+
+    /// <summary>The id for bytes that have no piece, or null for none.</summary>
+    public int? UnkId { get; init; }
+
+    /// <summary>
+    /// Whether text that looks like a special token is split like any other text, as Hugging Face's split_special_tokens has it. Added
+    /// tokens that are not special are recognised either way.
+    /// </summary>
+    public required bool SplitSpecialTokens { get; init; }
+
+    /// <summary>
+    /// Whether some rules share a rank: tokenizer.json cannot say so (there each rule has a rank of its own), so the ranks are then saved
+    /// beside it.
+    /// </summary>
+    public bool HasTiedRanks => Merges.Where((merge, i) => i > 0 && merge.Rank == Merges[i - 1].Rank).Any();
+}

@@ -1,0 +1,147 @@
+using System.Text.Json.Nodes;
+using FsCheck;
+using FsCheck.Fluent;
+using TinyDpo.Models;
+
+namespace TinyDpo.Tests;
+
+public class TokenizersByteFallbackTests
+{
+    private const string HuggingFace = "data/weights/stories260K-hf";
+    private const string Llama2c = "data/weights/tok512.bin";
+
+    [TestCase(HuggingFace)]
+    [TestCase(Llama2c)]
+    public void EncodesAndDecodesAllPublishedCases(string path)
+    {
+        var tokenizer = TokenizerFile.Load(Repository.Shared(path));
+        var cases = Json("data/oracle/tok512_encodings.json")["cases"]!.AsArray();
+        Assert.That(cases, Has.Count.AtLeast(30));
+        Assert.Multiple(() =>
+        {
+            foreach (var one in cases)
+            {
+                var text = (string)one!["text"]!;
+                Assert.That(tokenizer.Encode(text), Is.EqualTo(Ids(one["ids"])), text);
+                Assert.That(tokenizer.Decode(tokenizer.Encode(text)), Is.EqualTo(text));
+                Assert.That(tokenizer.DecodeContinuation(tokenizer.EncodeContinuation(text)), Is.EqualTo(text));
+            }
+        });
+    }
+
+    [TestCase(HuggingFace)]
+    [TestCase(Llama2c)]
+    public void PromptsAndCompletionsAreThoseOfTheDpoOracle(string path)
+    {
+        var tokenizer = TokenizerFile.Load(Repository.Shared(path));
+        Assert.That((tokenizer.VocabSize, tokenizer.BosId, tokenizer.EosId), Is.EqualTo((512, (int?)1, 1)));
+        foreach (var pair in Json("data/oracle/stories260K_dpo.json")["pairs"]!.AsArray())
+        {
+            Assert.That(tokenizer.Encode((string)pair!["prompt"]!), Is.EqualTo(Ids(pair["prompt_ids"])));
+            foreach (var name in new[] { "chosen", "rejected" })
+            {
+                var completion = (string)pair[name]!;
+                var ids = tokenizer.EncodeContinuation(completion);
+                Assert.That(ids.Append(tokenizer.EosId), Is.EqualTo(Ids(pair[name + "_ids"])));
+                Assert.That(tokenizer.DecodeContinuation(ids), Is.EqualTo(completion));
+            }
+        }
+    }
+
+    [Test]
+    public void TheTwoFilesEncodeAnyTextAlike()
+    {
+        var (json, bin) = (TokenizerFile.Load(Repository.Shared(HuggingFace)), TokenizerFile.Load(Repository.Shared(Llama2c)));
+        // '▁' is a space to Hugging Face's file and three bytes to llama2.c's.
+        Prop.ForAll(TokenizersSamples.AnyText, text => text.Contains('▁') || json.Encode(text).SequenceEqual(bin.Encode(text)))
+            .QuickCheckThrowOnFailure();
+        var story = File.ReadAllText(Repository.Shared("data/tokenizer/tinystories_sample.txt"));
+        Assert.That(json.Encode(story), Is.EqualTo(bin.Encode(story)));
+        Assert.That(json.Decode(json.Encode(story)), Is.EqualTo(story));
+    }
+
+    [Test]
+    public void AnyTextSurvivesTheRoundTrip()
+    {
+        using var folder = new TemporaryFolder();
+        var tokenizer = TokenizersSamples.SmallByteFallback(folder);
+        Prop.ForAll(TokenizersSamples.AnyText, text =>
+            tokenizer.Decode(tokenizer.Encode(text)) == text
+            && tokenizer.DecodeContinuation(tokenizer.EncodeContinuation(text)) == text).QuickCheckThrowOnFailure();
+    }
+
+    [Test]
+    public void OfEqualScoresTheLeftmostPairMerges()
+    {
+        using var folder = new TemporaryFolder();
+        var tokenizer = (ByteFallbackTokenizer)TokenizersSamples.SmallByteFallback(folder);
+        var pieces = tokenizer.EncodeContinuation("abc").Select(id => tokenizer.Model.Pieces[id]);
+        Assert.That(pieces, Is.EqualTo(new[] { "ab", "c" }));
+    }
+
+    [Test]
+    public void TheSavedTokenizerGivesTheSameIds()
+    {
+        using var folder = new TemporaryFolder();
+        var tokenizer = TokenizersSamples.SmallByteFallback(folder);
+        var loaded = TokenizersSamples.SavedAndLoaded(tokenizer, folder);
+        // Text of a, b, c alone reaches every tie.
+        Prop.ForAll(Gen.Elements("a", "b", "c", " ", "▁").ListOf().Select(string.Concat).ToArbitrary(),
+            text => loaded.Encode(text).SequenceEqual(tokenizer.Encode(text))).QuickCheckThrowOnFailure();
+        Prop.ForAll(TokenizersSamples.AnyText, text => loaded.Encode(text).SequenceEqual(tokenizer.Encode(text)))
+            .QuickCheckThrowOnFailure();
+    }
+
+    [TestCase(HuggingFace)]
+    [TestCase(Llama2c)]
+    public void TheSavedTokenizerOfARealModelGivesTheSameIds(string path)
+    {
+        using var folder = new TemporaryFolder();
+        var tokenizer = TokenizerFile.Load(Repository.Shared(path));
+        var loaded = TokenizersSamples.SavedAndLoaded(tokenizer, folder);
+        foreach (var one in Json("data/oracle/tok512_encodings.json")["cases"]!.AsArray())
+        {
+            Assert.That(loaded.Encode((string)one!["text"]!), Is.EqualTo(Ids(one["ids"])));
+        }
+    }
+
+    [Test]
+    public void SpecialTokensInTheTextAreTextUnlessTheConfigurationSaysOtherwise()
+    {
+        using var folder = new TemporaryFolder();
+        TokenizersSamples.SmallByteFallback(folder).Save(folder.Path);
+        Assert.That(TokenizerFile.Load(folder.Path).EncodeContinuation("</s>"), Has.Length.EqualTo(4));
+        TokenizersSamples.Edit(folder.File("tokenizer_config.json"), root => root["split_special_tokens"] = false);
+        var tokenizer = TokenizerFile.Load(folder.Path);
+        Assert.That(tokenizer.EncodeContinuation("</s>"), Is.EqualTo(new[] { 2 }));
+        Assert.That(tokenizer.DecodeContinuation(tokenizer.EncodeContinuation("a</s>b")), Is.EqualTo("ab"));
+    }
+
+    [Test]
+    public void AddedTokensThatAreNotSpecialAreAlwaysRecognised()
+    {
+        using var folder = new TemporaryFolder();
+        var size = TokenizersSamples.SmallByteFallback(folder).VocabSize;
+        TokenizerFile.Load(folder.File("small.bin")).Save(folder.Path);
+        TokenizersSamples.Edit(folder.File("tokenizer.json"), root => root["added_tokens"]!.AsArray().Add(
+            new JsonObject { ["id"] = size, ["content"] = "<|user|>", ["special"] = false }));
+        var tokenizer = TokenizerFile.Load(folder.Path);
+        Assert.That(tokenizer.VocabSize, Is.EqualTo(size + 1));
+        Assert.That(tokenizer.EncodeContinuation("ab<|user|>ab"), Has.Length.EqualTo(3).And.ItemAt(1).EqualTo(size));
+        Assert.That(tokenizer.DecodeContinuation(tokenizer.EncodeContinuation("ab<|user|>ab")), Is.EqualTo("ab<|user|>ab"));
+    }
+
+    [Test]
+    public void HalfACharacterDecodesToTheReplacementCharacter()
+    {
+        using var folder = new TemporaryFolder();
+        var tokenizer = TokenizersSamples.SmallByteFallback(folder);
+        var ids = tokenizer.EncodeContinuation("日");
+        Assert.That(tokenizer.DecodeContinuation(ids[..2]), Is.EqualTo("\uFFFD"));
+        Assert.That(tokenizer.EncodeContinuation("\uD83D"), Is.EqualTo(tokenizer.EncodeContinuation("\uFFFD")));
+    }
+
+    private static JsonNode Json(string path) => JsonNode.Parse(File.ReadAllText(Repository.Shared(path)))!;
+
+    private static int[] Ids(JsonNode? list) => [.. list!.AsArray().Select(id => (int)id!)];
+}
