@@ -1,0 +1,66 @@
+using System.Security;
+using Microsoft.Win32.SafeHandles;
+
+namespace TinyDpo.Models;
+
+/// <summary>Files opened for reading, with what the operating system refuses told as an <see cref="InputException"/>.</summary>
+internal static class InputFile
+{
+    /// <summary>Opens a file that nobody writes meanwhile. A rename over it is allowed: the reader keeps what it opened.</summary>
+    public static SafeFileHandle Open(string path, FileOptions options = FileOptions.None) =>
+        Guard(path, () => File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete, options));
+
+    public static long Length(string path, SafeFileHandle handle) => Guard(path, () => RandomAccess.GetLength(handle));
+
+    /// <summary>Fills <paramref name="destination"/> from <paramref name="offset"/> on. Safe for several threads at once.</summary>
+    public static void ReadExactly(string path, SafeFileHandle handle, Span<byte> destination, long offset)
+    {
+        while (destination.Length > 0)
+        {
+            int read;
+            try
+            {
+                read = RandomAccess.Read(handle, destination, offset);
+            }
+            catch (Exception e) when (IsRefusal(e))
+            {
+                throw Unreadable(path, e);
+            }
+            if (read == 0)
+            {
+                throw CutShort(path, offset + destination.Length, offset);
+            }
+            destination = destination[read..];
+            offset += read;
+        }
+    }
+
+    public static InputException CutShort(string path, long expected, long actual) =>
+        new(path, null, $"file is cut short: expects {expected} bytes, has {actual}", "copy or download it again");
+
+    /// <summary>Runs one call of the file system, and tells its refusal in our words.</summary>
+    public static T Guard<T>(string path, Func<T> call)
+    {
+        try
+        {
+            return call();
+        }
+        catch (Exception e) when (IsRefusal(e) || e is ArgumentException or NotSupportedException)
+        {
+            throw Unreadable(path, e);
+        }
+    }
+
+    /// <summary>Whether an exception is the file system's answer rather than a fault of the program.</summary>
+    public static bool IsRefusal(Exception e) => e is IOException or UnauthorizedAccessException or SecurityException;
+
+    private static InputException Unreadable(string path, Exception e) => e switch
+    {
+        FileNotFoundException or DirectoryNotFoundException => new(path, null, "there is no such file", "check the path"),
+        _ when Directory.Exists(path) => new(path, null, "is a folder, not a file", "name a file in it"),
+        UnauthorizedAccessException or SecurityException => new(path, null, "may not be read", "check its permissions"),
+        ArgumentException => new(Quoted.Name(path), null, "is no path of a file", "check the path"),
+        NotSupportedException => new(path, null, "is not a regular file", "give a file on a disk"),
+        _ => new(path, null, $"cannot be read ({Quoted.Text(e.Message)})", "check the disk and whether another program holds the file"),
+    };
+}

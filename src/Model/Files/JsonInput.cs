@@ -1,0 +1,163 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Unicode;
+
+namespace TinyDpo.Models;
+
+/// <summary>
+/// JSON from outside, checked whole before anyone reads it: valid UTF-8, at most 64 levels deep, no key twice, no half of a surrogate pair.
+/// What comes through may be read with GetString and the like without a surprise.
+/// </summary>
+public static class JsonInput
+{
+    /// <summary>The longest line of a JSONL file: one without line ends must not fill the memory.</summary>
+    public const int MaxLineBytes = 1 << 28;
+
+    private const int MaxDepth = 64;
+    private static readonly JsonDocumentOptions Strict = new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false };
+
+    /// <summary>Reads a file that holds one JSON value.</summary>
+    /// <exception cref="InputException">The file cannot be read or is not JSON; names line and byte, both counted from 1.</exception>
+    public static JsonDocument ReadFile(string path)
+    {
+        using var handle = InputFile.Open(path, FileOptions.SequentialScan);
+        var bytes = InputFile.Guard(path, () =>
+        {
+            using var stream = new FileStream(handle, FileAccess.Read, bufferSize: 0);
+            using var all = new MemoryStream();
+            stream.CopyTo(all);
+            return all.GetBuffer().AsMemory(0, (int)all.Length);
+        });
+        return Parse(path, WithoutByteOrderMark(bytes), null, utf8 => JsonDocument.Parse(utf8, Strict));
+    }
+
+    /// <summary>
+    /// Reads a JSONL file, one JSON value a line, as it is enumerated. Blank lines are skipped, but counted: lines are numbered from 1.
+    /// </summary>
+    /// <exception cref="InputException">While enumerating: the file cannot be read, or a line is not JSON; names line and byte.</exception>
+    public static IEnumerable<(int Line, JsonElement Row)> ReadLines(string path)
+    {
+        foreach (var (line, bytes) in Lines(path))
+        {
+            var json = line == 1 ? WithoutByteOrderMark(bytes) : bytes;
+            if (json.Span.IndexOfAnyExcept(" \t\r"u8) >= 0)
+            {
+                yield return (line, Parse(path, json, line, utf8 => JsonElement.Parse(utf8.Span, Strict)));
+            }
+        }
+    }
+
+    /// <summary>Parses JSON that is a part of <paramref name="file"/>, called <paramref name="part"/> in messages.</summary>
+    internal static JsonDocument ParsePart(string file, string part, ReadOnlyMemory<byte> utf8) =>
+        Parse(file, utf8, null, bytes => JsonDocument.Parse(bytes, Strict), part + ", ");
+
+    private static T Parse<T>(string file, ReadOnlyMemory<byte> utf8, int? line, Func<ReadOnlyMemory<byte>, T> parse, string part = "")
+    {
+        try
+        {
+            RequireText(utf8.Span);
+            return parse(utf8);
+        }
+        catch (JsonException e)
+        {
+            var place = (line, e.LineNumber, e.BytePositionInLine) switch
+            {
+                ({ } known, _, null) => $"line {known}",
+                ({ } known, _, { } position) => $"line {known}, byte {position + 1}",
+                (null, { } number, { } position) => $"line {number + 1}, byte {position + 1}",
+                _ => "",
+            };
+            var remedy = line is null ? "correct the file" : "correct or delete the line";
+            var where = (part + place).TrimEnd(',', ' ');
+            throw new InputException(file, where.Length > 0 ? where : null, $"not valid JSON: {Explain(e)}", remedy);
+        }
+    }
+
+    // What the parser leaves to the first GetString, which then throws: bytes that are not UTF-8, and escapes of half a surrogate pair.
+    private static void RequireText(ReadOnlySpan<byte> utf8)
+    {
+        if (!Utf8.IsValid(utf8))
+        {
+            var at = 0;
+            while (Rune.DecodeFromUtf8(utf8[at..], out _, out var length) == System.Buffers.OperationStatus.Done)
+            {
+                at += length;
+            }
+            throw Located("a byte that is not UTF-8.", utf8, at);
+        }
+        if (utf8.IndexOf("\\ud"u8) < 0 && utf8.IndexOf("\\uD"u8) < 0)
+        {
+            return;
+        }
+        var reader = new Utf8JsonReader(utf8, new JsonReaderOptions { MaxDepth = MaxDepth });
+        while (reader.Read())
+        {
+            if (reader.TokenType is JsonTokenType.String or JsonTokenType.PropertyName && reader.ValueIsEscaped)
+            {
+                try
+                {
+                    reader.GetString();
+                }
+                catch (InvalidOperationException)
+                {
+                    throw Located("an escape that is half of a surrogate pair.", utf8, (int)reader.TokenStartIndex);
+                }
+            }
+        }
+    }
+
+    private static JsonException Located(string problem, ReadOnlySpan<byte> utf8, int at)
+    {
+        var before = utf8[..at];
+        return new JsonException(problem, null, before.Count((byte)'\n'), at - (before.LastIndexOf((byte)'\n') + 1));
+    }
+
+    // The parser's own sentence, without the position that it appends and that the message gives already.
+    private static string Explain(JsonException e)
+    {
+        var appended = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
+        var sentence = appended < 0 ? e.Message : e.Message[..appended];
+        return Quoted.Text(sentence.TrimEnd('.'));
+    }
+
+    private static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> bytes) =>
+        bytes.Span.StartsWith("\uFEFF"u8) ? bytes[3..] : bytes;
+
+    // Lines without their line feed; each is valid until the next is asked for.
+    private static IEnumerable<(int Line, ReadOnlyMemory<byte> Bytes)> Lines(string path)
+    {
+        using var handle = InputFile.Open(path, FileOptions.SequentialScan);
+        using var stream = new FileStream(handle, FileAccess.Read, bufferSize: 0);
+        var buffer = new byte[1 << 16];
+        var (start, scanned, filled, line) = (0, 0, 0, 1);
+        while (true)
+        {
+            var feed = buffer.AsSpan(scanned, filled - scanned).IndexOf((byte)'\n');
+            if (feed >= 0)
+            {
+                yield return (line++, buffer.AsMemory(start, scanned + feed - start));
+                start = scanned = scanned + feed + 1;
+                continue;
+            }
+            buffer.AsSpan(start, filled - start).CopyTo(buffer);
+            (filled, start) = (filled - start, 0);
+            scanned = filled;
+            if (filled == buffer.Length)
+            {
+                if (filled >= MaxLineBytes)
+                {
+                    throw new InputException(path, $"line {line}", $"is longer than {MaxLineBytes} bytes", "put one value on each line");
+                }
+                Array.Resize(ref buffer, 2 * buffer.Length);
+            }
+            var free = buffer.AsMemory(filled);
+            var read = InputFile.Guard(path, () => stream.Read(free.Span));
+            if (read == 0)
+            {
+                yield return (line, buffer.AsMemory(0, filled));
+                yield break;
+            }
+            filled += read;
+        }
+    }
+}
