@@ -1,0 +1,106 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+
+namespace TinyDpo.Models;
+
+/// <summary>The formats in which files hold numbers, under the names of safetensors.</summary>
+internal enum NumberFormat
+{
+    F16,
+    BF16,
+    F32,
+    F64,
+}
+
+/// <summary>Numbers as little-endian bytes in files, to and from <see cref="Real"/>.</summary>
+internal static class StoredNumbers
+{
+    /// <summary>Numbers converted at a time: bounds the buffers, whatever the size of the tensor.</summary>
+    public const int Chunk = 1 << 16;
+
+    public static int Bytes(NumberFormat format) => format switch
+    {
+        NumberFormat.F16 or NumberFormat.BF16 => 2,
+        NumberFormat.F32 => 4,
+        _ => 8,
+    };
+
+    /// <summary>Fills <paramref name="destination"/> with the numbers from byte <paramref name="offset"/> of the file on.</summary>
+    /// <exception cref="InputException">The file ends before, or cannot be read.</exception>
+    public static void Read(string path, SafeFileHandle handle, long offset, NumberFormat format, Span<Real> destination)
+    {
+        if (BitConverter.IsLittleEndian && format == (sizeof(Real) == 4 ? NumberFormat.F32 : NumberFormat.F64))
+        {
+            InputFile.ReadExactly(path, handle, MemoryMarshal.AsBytes(destination), offset);
+            return;
+        }
+        var size = Bytes(format);
+        var rented = ArrayPool<byte>.Shared.Rent(Math.Min(destination.Length, Chunk) * size);
+        try
+        {
+            while (destination.Length > 0)
+            {
+                var count = Math.Min(destination.Length, Chunk);
+                var bytes = rented.AsSpan(0, count * size);
+                InputFile.ReadExactly(path, handle, bytes, offset);
+                Decode(format, bytes, destination[..count]);
+                destination = destination[count..];
+                offset += bytes.Length;
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(rented);
+        }
+    }
+
+    /// <summary>Writes numbers as float32.</summary>
+    public static void WriteFloat32(Stream stream, ReadOnlySpan<Real> values)
+    {
+        Span<byte> bytes = stackalloc byte[4096];
+        while (values.Length > 0)
+        {
+            var count = Math.Min(values.Length, bytes.Length / sizeof(float));
+            for (var i = 0; i < count; i++)
+            {
+                BinaryPrimitives.WriteSingleLittleEndian(bytes[(i * sizeof(float))..], (float)values[i]);
+            }
+            stream.Write(bytes[..(count * sizeof(float))]);
+            values = values[count..];
+        }
+    }
+
+    private static void Decode(NumberFormat format, ReadOnlySpan<byte> bytes, Span<Real> values)
+    {
+        switch (format)
+        {
+            case NumberFormat.F16:
+                for (var i = 0; i < values.Length; i++)
+                {
+                    values[i] = (Real)BinaryPrimitives.ReadHalfLittleEndian(bytes[(2 * i)..]);
+                }
+                break;
+            case NumberFormat.BF16:
+                // bfloat16 is the upper half of a float32.
+                for (var i = 0; i < values.Length; i++)
+                {
+                    values[i] = BitConverter.UInt32BitsToSingle((uint)BinaryPrimitives.ReadUInt16LittleEndian(bytes[(2 * i)..]) << 16);
+                }
+                break;
+            case NumberFormat.F32:
+                for (var i = 0; i < values.Length; i++)
+                {
+                    values[i] = BinaryPrimitives.ReadSingleLittleEndian(bytes[(4 * i)..]);
+                }
+                break;
+            default:
+                for (var i = 0; i < values.Length; i++)
+                {
+                    values[i] = (Real)BinaryPrimitives.ReadDoubleLittleEndian(bytes[(8 * i)..]);
+                }
+                break;
+        }
+    }
+}
