@@ -1,0 +1,88 @@
+namespace TinyDpo.Models;
+
+/// <summary>The shape of a Llama-style transformer. In messages its fields go by the names of Hugging Face's config.json.</summary>
+public sealed partial record ModelConfig
+{
+    public required int VocabSize { get; init; }
+
+    public required int HiddenSize { get; init; }
+
+    public required int Layers { get; init; }
+
+    /// <summary>Query heads.</summary>
+    public required int Heads { get; init; }
+
+    /// <summary>Key and value heads; each serves Heads / KeyValueHeads query heads.</summary>
+    public required int KeyValueHeads { get; init; }
+
+    /// <summary>Width of one head: q_proj is [Heads * HeadSize, HiddenSize].</summary>
+    public required int HeadSize { get; init; }
+
+    public required int IntermediateSize { get; init; }
+
+    /// <summary>Longest sequence, in tokens.</summary>
+    public required int MaxPositions { get; init; }
+
+    /// <summary>Base of the rotary frequencies.</summary>
+    public required double RopeTheta { get; init; }
+
+    public required double RmsNormEpsilon { get; init; }
+
+    /// <summary>Whether the embedding serves as output head too.</summary>
+    public required bool TieEmbeddings { get; init; }
+
+    /// <summary>
+    /// Whether rotary positions turn neighbours (2i, 2i + 1), as llama2.c has it, rather than halves (i, i + HeadSize / 2), as Hugging Face
+    /// has it. <see cref="RotaryLayout"/> leads from one to the other.
+    /// </summary>
+    public bool RotaryInterleaved { get; init; }
+
+    /// <summary>Null where the file names none: the tokenizer knows.</summary>
+    public int? BosTokenId { get; init; }
+
+    /// <summary>The first where the file names several; null where it names none.</summary>
+    public int? EosTokenId { get; init; }
+
+    /// <summary>Checks that such a model can be, and returns this.</summary>
+    /// <param name="file">Where the configuration comes from, for the message.</param>
+    /// <exception cref="InputException">Names the first field at fault.</exception>
+    public ModelConfig Validated(string file)
+    {
+        Between("vocab_size", VocabSize, 1, 1 << 24);
+        Between("hidden_size", HiddenSize, 1, 1 << 18);
+        Between("num_hidden_layers", Layers, 1, 1 << 12);
+        Between("num_attention_heads", Heads, 1, 1 << 12);
+        Between("num_key_value_heads", KeyValueHeads, 1, 1 << 12);
+        Between("head_dim", HeadSize, 1, 1 << 12);
+        Between("intermediate_size", IntermediateSize, 1, 1 << 20);
+        Between("max_position_embeddings", MaxPositions, 1, 1 << 24);
+        Require(Heads % KeyValueHeads == 0, "num_key_value_heads",
+            $"{Heads} attention heads cannot share {KeyValueHeads} key/value heads evenly");
+        Require(HeadSize % 2 == 0, "head_dim", $"rotary positions turn pairs, but a head is {HeadSize} wide");
+        Require(RopeTheta is >= 1 and <= 1e12, "rope_theta", $"must lie in [1, 1e12], is {RopeTheta}");
+        Require(RmsNormEpsilon is > 0 and < 1, "rms_norm_eps", $"must lie between 0 and 1, is {RmsNormEpsilon}");
+        Token("bos_token_id", BosTokenId);
+        Token("eos_token_id", EosTokenId);
+        Addressable("vocab_size", VocabSize);
+        Addressable("intermediate_size", IntermediateSize);
+        Addressable("head_dim", (long)Heads * HeadSize);
+        return this;
+
+        void Between(string key, int value, int least, int most) =>
+            Require(value >= least && value <= most, key, $"must lie in [{least}, {most}], is {value}");
+
+        void Token(string key, int? id) =>
+            Require(id is null || (id >= 0 && id < VocabSize), key, $"{id} is no token of {VocabSize}");
+
+        void Addressable(string key, long rows) =>
+            Require(rows * HiddenSize <= int.MaxValue, key, $"a weight of [{rows}, {HiddenSize}] holds more than {int.MaxValue} numbers");
+
+        void Require(bool holds, string key, string problem)
+        {
+            if (!holds)
+            {
+                throw new InputException(file, key, problem, "correct the configuration");
+            }
+        }
+    }
+}

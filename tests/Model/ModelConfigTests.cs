@@ -1,0 +1,182 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using TinyDpo.Models;
+
+namespace TinyDpo.Tests;
+
+public class ModelConfigTests
+{
+    private const string Base = """
+        {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 512, "hidden_size": 64, "num_hidden_layers": 5,
+         "num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 172, "max_position_embeddings": 256, "rms_norm_eps": 1e-05}
+        """;
+
+    [Test]
+    public void ReadsTheRealModel()
+    {
+        var config = ModelConfig.FromJson(Repository.Shared("data/weights/stories260K-hf/config.json"));
+        Assert.That(config, Is.EqualTo(new ModelConfig
+        {
+            VocabSize = 512,
+            HiddenSize = 64,
+            Layers = 5,
+            Heads = 8,
+            KeyValueHeads = 4,
+            HeadSize = 8,
+            IntermediateSize = 172,
+            MaxPositions = 512,
+            RopeTheta = 10000,
+            RmsNormEpsilon = 1e-5,
+            TieEmbeddings = true,
+            BosTokenId = 1,
+            EosTokenId = 1,
+        }));
+    }
+
+    [Test]
+    public void ReadsAWorkload()
+    {
+        var path = Repository.Shared("workloads/oracle.json");
+        using var document = JsonInput.ReadFile(path);
+        var config = ModelConfig.FromWorkload(document.RootElement.GetProperty("config"), path);
+        Assert.That((config.VocabSize, config.HeadSize, config.KeyValueHeads, config.MaxPositions), Is.EqualTo((97, 8, 2, 4096)));
+        Assert.That((config.BosTokenId, config.EosTokenId, config.RotaryInterleaved), Is.EqualTo(((int?)null, (int?)null, false)));
+    }
+
+    [Test]
+    public void WhatIsSavedIsReadAgain()
+    {
+        using var folder = new TemporaryFolder();
+        var path = folder.File("config.json");
+        const string unusual =
+            """{"head_dim": 24, "rope_theta": 500000, "rms_norm_eps": 1e-6, "tie_word_embeddings": true, "bos_token_id": 3}""";
+        foreach (var changes in (string[])["{}", unusual])
+        {
+            var config = Read(folder, changes);
+            config.Save(path);
+            Assert.That(ModelConfig.FromJson(path), Is.EqualTo(config));
+        }
+    }
+
+    [Test]
+    public void SavesWhatTransformersReads()
+    {
+        using var folder = new TemporaryFolder();
+        var path = folder.File("config.json");
+        Read(folder, """{"eos_token_id": [2, 5]}""").Save(path);
+        var saved = JsonNode.Parse(File.ReadAllText(path))!;
+        Assert.That(saved["architectures"]!.ToJsonString(), Is.EqualTo("""["LlamaForCausalLM"]"""));
+        Assert.That((string?)saved["model_type"], Is.EqualTo("llama"));
+        Assert.That((string?)saved["torch_dtype"], Is.EqualTo("float32"));
+        Assert.That((int?)saved["head_dim"], Is.EqualTo(8));
+        Assert.That((int?)saved["eos_token_id"], Is.EqualTo(2));
+        Assert.That(saved["bos_token_id"], Is.Null);
+        Assert.That(saved["rope_theta"]!.ToJsonString(), Is.EqualTo("10000.0"), "a float, also for a reader that tells 10000 from 10000.0");
+    }
+
+    [Test]
+    public void InterleavedRotaryIsNotSaved()
+    {
+        using var folder = new TemporaryFolder();
+        var config = Read(folder, "{}") with { RotaryInterleaved = true };
+        Assert.That(() => config.Save(folder.File("out.json")), Throws.InvalidOperationException);
+        Assert.That(File.Exists(folder.File("out.json")), Is.False);
+    }
+
+    [Test]
+    public void SilentKeysTakeTransformersDefaults()
+    {
+        using var folder = new TemporaryFolder();
+        var config = Read(folder, """{"num_key_value_heads": null, "bos_token_id": null, "rope_scaling": null}""");
+        Assert.That((config.KeyValueHeads, config.HeadSize, config.RopeTheta, config.TieEmbeddings), Is.EqualTo((8, 8, 10000.0, false)));
+        Assert.That((config.BosTokenId, config.EosTokenId), Is.EqualTo(((int?)null, (int?)null)));
+    }
+
+    [TestCase("""{"rope_parameters": {"rope_type": "default", "rope_theta": 500000.0}}""", 500000)]
+    [TestCase("""{"rope_theta": 500000, "rope_parameters": {"rope_theta": 5e5}}""", 500000)]
+    [TestCase("""{"rope_theta": 20000.0, "rope_parameters": {"rope_type": "default"}}""", 20000)]
+    [TestCase("""{"rope_theta": 20000.0, "rope_scaling": {"type": "default"}}""", 20000)]
+    public void TheRotaryBaseIsFoundInBothPlaces(string changes, double theta)
+    {
+        using var folder = new TemporaryFolder();
+        Assert.That(Read(folder, changes).RopeTheta, Is.EqualTo(theta));
+    }
+
+    [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}""",
+        "architectures: 'GPT2LMHeadModel' is not supported; the one supported is LlamaForCausalLM (model_type llama)")]
+    [TestCase("""{"model_type": "mistral"}""", "model_type: 'mistral' is not supported; the one supported is LlamaForCausalLM (model_type llama)")]
+    [TestCase("""{"architectures": null, "model_type": null}""", "architectures: is missing, and so is model_type")]
+    [TestCase("""{"architectures": "LlamaForCausalLM"}""", "architectures: must be a list of strings")]
+    [TestCase("""{"attention_bias": true}""", "attention_bias: true is not supported")]
+    [TestCase("""{"mlp_bias": true}""", "mlp_bias: true is not supported")]
+    [TestCase("""{"mlp_bias": 1}""", "mlp_bias: must be a true or false, is 1")]
+    [TestCase("""{"hidden_act": "gelu"}""", "hidden_act: 'gelu' is not supported; the one supported is silu")]
+    [TestCase("""{"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}""", "rope_scaling: rotary positions of type 'llama3'")]
+    [TestCase("""{"rope_scaling": {"type": "linear", "factor": 2.0}}""", "rope_scaling: rotary positions of type 'linear'")]
+    [TestCase("""{"rope_scaling": {"factor": 2.0}}""", "rope_scaling: rotary positions of type '(unnamed)'")]
+    [TestCase("""{"rope_scaling": 2.0}""", "rope_scaling: is no JSON object")]
+    [TestCase("""{"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}""", "rope_parameters: rotary positions of type 'yarn'")]
+    [TestCase("""{"rope_parameters": {"partial_rotary_factor": 0.5}}""", "rope_parameters: rotary positions of type 'default' with this scaling")]
+    [TestCase("""{"rope_parameters": {"rope_theta": "big"}}""", "rope_parameters.rope_theta: must be a number, is \"big\"")]
+    [TestCase("""{"rope_theta": 1e4, "rope_parameters": {"rope_theta": 1e5}}""", "rope_theta: is 10000, but rope_parameters.rope_theta is 100000")]
+    [TestCase("""{"quantization_config": {}}""", "quantization_config: quantised weights are not supported")]
+    [TestCase("""{"vocab_size": null}""", "vocab_size: is missing; add it")]
+    [TestCase("""{"hidden_size": null}""", "hidden_size: is missing; add it")]
+    [TestCase("""{"num_hidden_layers": null}""", "num_hidden_layers: is missing; add it")]
+    [TestCase("""{"num_attention_heads": null}""", "num_attention_heads: is missing; add it")]
+    [TestCase("""{"intermediate_size": null}""", "intermediate_size: is missing; add it")]
+    [TestCase("""{"max_position_embeddings": null}""", "max_position_embeddings: is missing; add it")]
+    [TestCase("""{"rms_norm_eps": null}""", "rms_norm_eps: is missing; add it")]
+    [TestCase("""{"vocab_size": 512.5}""", "vocab_size: must be a whole number, is 512.5")]
+    [TestCase("""{"vocab_size": "512"}""", "vocab_size: must be a whole number, is \"512\"")]
+    [TestCase("""{"vocab_size": 99999999999}""", "vocab_size: must be a whole number, is 99999999999")]
+    [TestCase("""{"vocab_size": 0}""", "vocab_size: must lie in [1, 16777216], is 0")]
+    [TestCase("""{"hidden_size": -64}""", "hidden_size: must lie in [1, 262144], is -64")]
+    [TestCase("""{"num_hidden_layers": 100000}""", "num_hidden_layers: must lie in [1, 4096], is 100000")]
+    [TestCase("""{"num_attention_heads": 0}""", "num_attention_heads: hidden_size 64 does not divide into 0 heads")]
+    [TestCase("""{"num_attention_heads": 5}""", "num_attention_heads: hidden_size 64 does not divide into 5 heads")]
+    [TestCase("""{"num_attention_heads": -8, "head_dim": 8}""", "num_attention_heads: must lie in [1, 4096], is -8")]
+    [TestCase("""{"num_key_value_heads": 3}""", "num_key_value_heads: 8 attention heads cannot share 3 key/value heads evenly")]
+    [TestCase("""{"num_key_value_heads": 0}""", "num_key_value_heads: must lie in [1, 4096], is 0")]
+    [TestCase("""{"num_key_value_heads": 16}""", "num_key_value_heads: 8 attention heads cannot share 16")]
+    [TestCase("""{"head_dim": 7}""", "head_dim: rotary positions turn pairs, but a head is 7 wide")]
+    [TestCase("""{"intermediate_size": 0}""", "intermediate_size: must lie in [1, 1048576], is 0")]
+    [TestCase("""{"max_position_embeddings": 0}""", "max_position_embeddings: must lie in [1, 16777216], is 0")]
+    [TestCase("""{"rope_theta": 0.0}""", "rope_theta: must lie in [1, 1e12], is 0")]
+    [TestCase("""{"rope_theta": 1e999}""", "rope_theta: must lie in [1, 1e12]")]
+    [TestCase("""{"rms_norm_eps": 0}""", "rms_norm_eps: must lie between 0 and 1, is 0")]
+    [TestCase("""{"eos_token_id": 512}""", "eos_token_id: 512 is no token of 512")]
+    [TestCase("""{"eos_token_id": ["2"]}""", "eos_token_id: must be a whole number, is \"2\"")]
+    [TestCase("""{"bos_token_id": -1}""", "bos_token_id: -1 is no token of 512")]
+    [TestCase("""{"vocab_size": 16777216, "hidden_size": 8192}""", "vocab_size: a weight of [16777216, 8192] holds more than 2147483647 numbers")]
+    [TestCase("""{"head_dim": 4096, "num_attention_heads": 4096, "hidden_size": 1024}""", "head_dim: a weight of [16777216, 1024] holds more")]
+    public void EachFaultHasItsMessage(string changes, string message)
+    {
+        using var folder = new TemporaryFolder();
+        Assert.That(() => Read(folder, changes), Throws.TypeOf<InputException>()
+            .With.Message.StartsWith($"{folder.File("input.json")}, ").And.Message.Contains(message));
+    }
+
+    [Test]
+    public void AConfigurationThatIsNoObjectIsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("c.json"), "[1]");
+        Assert.That(() => ModelConfig.FromJson(folder.File("c.json")), Throws.TypeOf<InputException>().With.Message.Contains("is no JSON object"));
+        using var document = JsonDocument.Parse("3");
+        Assert.That(() => ModelConfig.FromWorkload(document.RootElement, "w.json"),
+            Throws.TypeOf<InputException>().With.Message.StartsWith("w.json: "));
+    }
+
+    // The base configuration with some keys set.
+    private static ModelConfig Read(TemporaryFolder folder, string changes)
+    {
+        using var original = JsonDocument.Parse(Base);
+        using var changed = JsonDocument.Parse(changes);
+        var merged = original.RootElement.EnumerateObject().Concat(changed.RootElement.EnumerateObject())
+            .GroupBy(p => p.Name).ToDictionary(g => g.Key, g => g.Last().Value);
+        var path = folder.File("input.json");
+        File.WriteAllText(path, JsonSerializer.Serialize(merged));
+        return ModelConfig.FromJson(path);
+    }
+}
