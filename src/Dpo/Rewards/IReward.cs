@@ -1,0 +1,17 @@
+namespace TinyDpo.Dpo;
+
+/// <summary>A reward function: what a continuation of a prompt is worth. Higher is better; the same texts always score the same.</summary>
+public interface IReward
+{
+    string Name { get; }
+
+    double Score(string prompt, string continuation);
+}
+
+/// <summary>The true reward of the review world, in (0, 1).</summary>
+public sealed class WorldReward : IReward
+{
+    public string Name => "world";
+
+    public double Score(string prompt, string continuation) => ReviewWorld.Reward(continuation);
+}
