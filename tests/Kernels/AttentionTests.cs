@@ -1,0 +1,257 @@
+using System.Runtime.InteropServices;
+using FsCheck;
+using FsCheck.Fluent;
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Tests.Kernels;
+
+public class AttentionTests
+{
+    private static readonly double Ulp = Real.BitIncrement(1) - 1;
+
+    /// <summary>A layout of groups, each given as the length of its root and those of its dependents.</summary>
+    private static SegmentLayout Layout(params int[][] groups)
+    {
+        var segments = new List<Segment>();
+        var token = 0;
+        foreach (var lengths in groups)
+        {
+            var root = token;
+            for (var i = 0; i < lengths.Length; i++)
+            {
+                segments.Add(i == 0 ? new Segment(0, 0, token, lengths[i]) : new Segment(root, lengths[0], token, lengths[i]));
+                token += lengths[i];
+            }
+        }
+        return SegmentLayout.Validate(segments.ToArray(), token);
+    }
+
+    private static AttentionCase Case(SegmentLayout layout, int heads = 4, int kvHeads = 2, int headSize = 16, int gap = 3, int seed = 1, double magnitude = 1) =>
+        new AttentionCase { Layout = layout, Heads = heads, KvHeads = kvHeads, HeadSize = headSize, Gap = gap }.Fill(seed, magnitude);
+
+    /// <summary>Equal within a few ulp for every term of the longest sum, relative to the largest number about.</summary>
+    private static void AssertClose(Real[] actual, Real[] expected, int terms, string what)
+    {
+        Assert.That(actual, Has.Length.EqualTo(expected.Length));
+        var size = expected.Select(x => Math.Abs((double)x)).Where(x => x != AttentionCase.Untouched).Append(1).Max();
+        for (var i = 0; i < expected.Length; i++)
+        {
+            if (!(Math.Abs((double)actual[i] - expected[i]) <= 4 * Ulp * terms * size))
+            {
+                Assert.Fail($"{what}[{i}] is {actual[i]}, should be {expected[i]}");
+            }
+        }
+    }
+
+    private static void AssertSameBits(Real[] actual, Real[] expected) =>
+        Assert.That(MemoryMarshal.AsBytes<Real>(actual).SequenceEqual(MemoryMarshal.AsBytes<Real>(expected)), Is.True, "the bits differ");
+
+    private static void AssertMatchesReference(AttentionCase x, bool accumulate)
+    {
+        var terms = x.Layout.LongestSequence + x.HeadSize;
+        var (o, lse) = x.Forward(threads: 2);
+        var (expectedO, expectedLse) = x.Forward(reference: true);
+        AssertClose(o, expectedO, terms, "o");
+        AssertClose(lse, expectedLse, terms, "lse");
+        var (dq, dk, dv) = x.Backward(threads: 2, accumulate: accumulate);
+        var (expectedDq, expectedDk, expectedDv) = x.Backward(reference: true, accumulate: accumulate);
+        AssertClose(dq, expectedDq, terms, "dq");
+        AssertClose(dk, expectedDk, terms, "dk");
+        AssertClose(dv, expectedDv, terms, "dv");
+    }
+
+    [TestCase(1, 1, 1)]
+    [TestCase(4, 4, 8)]
+    [TestCase(4, 2, 16)]
+    [TestCase(3, 1, 32)]
+    [TestCase(2, 2, 64)]
+    [TestCase(2, 1, 80)]
+    [TestCase(2, 1, 13)]
+    public void MatchesTheReferenceAcrossBlocks(int heads, int kvHeads, int headSize) =>
+        AssertMatchesReference(Case(Layout([1], [70, 60, 5, 131], [64, 64], [1, 1, 1], [200]), heads, kvHeads, headSize), accumulate: heads == 4);
+
+    [Test]
+    public void MatchesTheReferenceOnRandomShapes() => Prop.ForAll<int>(seed =>
+    {
+        var drawn = 0;
+        int Draw(int from, int to) => from + (int)(Philox.Uniform((ulong)seed, RandomPurpose.Test, 100, 0, drawn++) * (to - from + 1));
+        var groups = Enumerable.Range(0, Draw(1, 4)).Select(_ => Enumerable.Range(0, Draw(1, 4)).Select(_ => Draw(1, 40)).ToArray()).ToArray();
+        var kvHeads = Draw(1, 3);
+        AssertMatchesReference(Case(Layout(groups), kvHeads * Draw(1, 3), kvHeads, Draw(1, 20), Draw(0, 5), seed), accumulate: Draw(0, 1) == 1);
+    }).QuickCheckThrowOnFailure();
+
+    [Test]
+    public void NoSegmentsIsNoWork()
+    {
+        var x = Case(Layout());
+        Assert.That(x.Forward().O, Is.Empty);
+        Assert.That(x.Backward(accumulate: true).DQ, Is.Empty);
+    }
+
+    [Test]
+    public void ATokenAloneGivesItsValue()
+    {
+        var x = Case(Layout([1]), heads: 1, kvHeads: 1, gap: 0);
+        Assert.That(x.Forward().O, Is.EqualTo(x.V));
+        var (dq, dk, dv) = x.Backward();
+        Assert.That(dv, Is.EqualTo(x.DO));
+        AssertClose(dq, new Real[16], 1, "dq");
+        AssertClose(dk, new Real[16], 1, "dk");
+    }
+
+    // The contract on which a cached reference and exact zero rewards rest: these compare bits.
+    [TestCase(16, 1)]
+    [TestCase(16, 3)]
+    [TestCase(11, 2)]
+    public void ASequenceHasTheSameBitsInAnyBatch(int headSize, int threads)
+    {
+        const int prompt = 83, chosen = 90, rejected = 21;
+        var x = Case(Layout([prompt, chosen, rejected]), headSize: headSize);
+        var (o, lse) = x.Forward();
+        var (dq, _, _) = x.Backward();
+        foreach (var (start, length) in new[] { (prompt, chosen), (prompt + chosen, rejected) })
+        {
+            var completion = Enumerable.Range(start, length).ToArray();
+            var sequence = Enumerable.Range(0, prompt).Concat(completion).ToArray();
+            // In the other batch the sequence is one plain segment, behind others that copy some of its tokens.
+            int[] before = [.. Enumerable.Range(3, 50), .. completion[..5]];
+            var y = x.Gather(Layout([50, 3, 2], [sequence.Length], [7]), [.. before, .. sequence, .. Enumerable.Range(9, 7)]);
+            var there = Enumerable.Range(before.Length, sequence.Length).ToArray();
+            var (otherO, otherLse) = y.Forward(threads);
+            AssertSameBits(AttentionCase.Rows(otherO, x.LdO, there), AttentionCase.Rows(o, x.LdO, sequence));
+            AssertSameBits(y.LseRows(otherLse, there), x.LseRows(lse, sequence));
+            AssertSameBits(AttentionCase.Rows(y.Backward(threads).DQ, x.LdQ, there), AttentionCase.Rows(dq, x.LdQ, sequence));
+        }
+    }
+
+    [Test]
+    public void GradientsHaveTheSameBitsForAnyThreadCountAndBatch([Values] bool accumulate)
+    {
+        int[] group = [40, 30, 77, 5];
+        var x = Case(Layout([20, 5], group, [.. group.Reverse()], [9]));
+        var alone = x.Backward(threads: 1, accumulate: accumulate);
+        var many = x.Backward(threads: 4, accumulate: accumulate);
+        AssertSameBits(many.DQ, alone.DQ);
+        AssertSameBits(many.DK, alone.DK);
+        AssertSameBits(many.DV, alone.DV);
+        if (!accumulate)
+        {
+            var tokens = Enumerable.Range(25, group.Sum()).ToArray();
+            var (dq, dk, dv) = x.Gather(Layout(group), tokens).Backward();
+            AssertSameBits(dq, AttentionCase.Rows(alone.DQ, x.LdQ, tokens));
+            AssertSameBits(dk, AttentionCase.Rows(alone.DK, x.LdK, tokens));
+            AssertSameBits(dv, AttentionCase.Rows(alone.DV, x.LdV, tokens));
+        }
+    }
+
+    [TestCase(0)]
+    [TestCase(30)]
+    [TestCase(65)]
+    public void ALaterTokenReachesNoEarlierOne(int poisoned)
+    {
+        var x = Case(Layout([40, 30]), gap: 0);
+        var (o, lse) = x.Forward();
+        x.K.AsSpan(poisoned * x.LdK, x.LdK).Fill(Real.NaN);
+        x.V.AsSpan(poisoned * x.LdV, x.LdV).Fill(Real.NaN);
+        var (poisonedO, poisonedLse) = x.Forward();
+        var earlier = Enumerable.Range(0, poisoned).ToArray();
+        AssertSameBits(AttentionCase.Rows(poisonedO, x.LdO, earlier), AttentionCase.Rows(o, x.LdO, earlier));
+        AssertSameBits(x.LseRows(poisonedLse, earlier), x.LseRows(lse, earlier));
+        Assert.That(AttentionCase.Rows(poisonedO, x.LdO, Enumerable.Range(poisoned, 70 - poisoned)), Is.All.NaN);
+    }
+
+    [Test]
+    public void HugeScoresStayFinite()
+    {
+        var x = Case(Layout([90, 80]), gap: 0, magnitude: 100);
+        Assert.That(x.Forward().Lse.Max(), Is.GreaterThan(1e4));
+        AssertClose(x.Forward().O, x.Forward(reference: true).O, terms: 20_000, "o"); // scores of 1e4 have errors of 1e4 ulp
+        var (dq, dk, dv) = x.Backward();
+        Assert.That(dq.Concat(dk).Concat(dv), Is.All.Matches<Real>(Real.IsFinite));
+    }
+
+#if DOUBLE
+    [TestCase(2, 1, 5)]
+    [TestCase(4, 2, 3)]
+    public void GradientsMatchFiniteDifferences(int heads, int kvHeads, int headSize)
+    {
+        const double step = 1e-5;
+        var x = Case(Layout([3, 4, 2, 1], [2], [1, 5]), heads, kvHeads, headSize, gap: 0);
+        var (dq, dk, dv) = x.Backward();
+        foreach (var (operand, gradient) in new[] { (x.Q, dq), (x.K, dk), (x.V, dv) })
+        {
+            for (var i = 0; i < operand.Length; i++)
+            {
+                var centre = operand[i];
+                operand[i] = centre + step;
+                var above = Loss();
+                operand[i] = centre - step;
+                var below = Loss();
+                operand[i] = centre;
+                Assert.That(gradient[i], Is.EqualTo((above - below) / (2 * step)).Within(1e-6 * gradient.Max(Math.Abs)));
+            }
+        }
+
+        double Loss() => x.Forward().O.Zip(x.DO, (o, cotangent) => o * cotangent).Sum();
+    }
+#endif
+
+    [TestCase(4, 2, 16, 0)]
+    [TestCase(3, 1, 11, 4)]
+    [TestCase(2, 2, 8, 1)]
+    public unsafe void DecodingGivesEachRowTheSegmentKernelsBits(int heads, int kvHeads, int headSize, int gap)
+    {
+        const int tokens = 140, capacity = 150;
+        var x = Case(Layout([tokens]), heads, kvHeads, headSize, gap);
+        // A sequence for each prefix of the tokens, the first with nothing cached.
+        var lengths = Enumerable.Range(0, tokens + 1).ToArray();
+        var (keys, values) = (new Real[lengths.Length * capacity * x.LdK], new Real[lengths.Length * capacity * x.LdV]);
+        Array.Fill(keys, Real.NaN);
+        Array.Fill(values, Real.NaN);
+        for (var s = 0; s < lengths.Length; s++)
+        {
+            x.K.AsSpan(0, s * x.LdK).CopyTo(keys.AsSpan(s * capacity * x.LdK));
+            x.V.AsSpan(0, s * x.LdV).CopyTo(values.AsSpan(s * capacity * x.LdV));
+        }
+        Real[] queries = [.. new Real[x.LdQ], .. x.Q];
+        var (decoded, reference) = (new Real[lengths.Length * x.LdO], new Real[lengths.Length * x.LdO]);
+        Array.Fill(decoded, AttentionCase.Untouched);
+        Array.Fill(reference, AttentionCase.Untouched);
+        using var team = new WorkerTeam(2);
+        fixed (int* n = lengths)
+        fixed (Real* q = queries, k = keys, v = values, o = decoded, expected = reference)
+        {
+            DecodeAttention.Forward(team, lengths.Length, n, heads, kvHeads, headSize, x.Scale, q, x.LdQ,
+                k, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, o, x.LdO);
+            DecodeAttention.ForwardReference(lengths.Length, n, heads, kvHeads, headSize, x.Scale, q, x.LdQ,
+                k, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, expected, x.LdO);
+        }
+        AssertSameBits(decoded[x.LdO..], x.Forward().O);
+        Assert.That(decoded[..(heads * headSize)], Is.All.Zero);
+        AssertClose(decoded, reference, tokens + headSize, "o");
+    }
+
+    [TestCase("1 0 0 5; 0 0 5 4", 10, "hold 9 tokens, the batch 10")]
+    [TestCase("0 0 0 5; 0 0 6 4", 10, "should start at token 5")]
+    [TestCase("0 0 0 5; 0 0 5 0", 5, "is empty")]
+    [TestCase("0 5 0 5", 5, "no root stands before it")]
+    [TestCase("0 0 0 5; 0 4 5 5", 10, "nearest root")]
+    [TestCase("0 0 0 5; 0 0 5 5; 0 5 10 2", 12, "nearest root")]
+    public void AWrongLayoutIsRefused(string text, int tokens, string fault)
+    {
+        var segments = text.Split("; ").Select(s => s.Split(' ').Select(int.Parse).ToArray()).Select(n => new Segment(n[0], n[1], n[2], n[3]));
+        Assert.That(() => SegmentLayout.Validate(segments.ToArray(), tokens), Throws.ArgumentException.With.Message.Contains(fault));
+    }
+
+    [Test]
+    public void ALayoutKnowsItsGroups()
+    {
+        var layout = Layout([5, 2, 3], [4], [6, 1]);
+        Assert.That(layout.GroupStarts.ToArray(), Is.EqualTo(new[] { 0, 3, 4, 6 }));
+        Assert.That((layout.Groups, layout.Tokens, layout.LongestSequence), Is.EqualTo((3, 21, 8)));
+    }
+
+    [Test]
+    public void HeadsThatDoNotShareEvenlyAreRefused() =>
+        Assert.That(() => Case(Layout([3]), heads: 3, kvHeads: 2).Forward(), Throws.ArgumentException);
+}
