@@ -1,0 +1,44 @@
+using System.Runtime.Intrinsics;
+
+namespace TinyDpo.Kernels;
+
+/// <summary>A micro-kernel of <see cref="Gemm"/>: computes a tile of C of <see cref="Rows"/> x <see cref="Columns"/> elements.</summary>
+internal sealed unsafe class GemmKernel
+{
+    /// <summary>Up to this many rows, a row at a time is faster than a tile that is half empty.</summary>
+    private const int FewRows = 4;
+
+    private readonly GemmKernel? oneRow;
+
+    private GemmKernel(
+        int rows, int columns, delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, void> tile, GemmKernel? oneRow = null)
+    {
+        Rows = rows;
+        Columns = columns;
+        Tile = tile;
+        this.oneRow = oneRow;
+    }
+
+    public static GemmKernel Wide256 { get; } = new(GemmTile256.Rows, GemmTile256.Columns, &GemmTile256.Multiply,
+        new GemmKernel(1, GemmTile256.Columns, &GemmTile256.MultiplyRow));
+
+    public static GemmKernel Wide512 { get; } = new(GemmTile512.Rows, GemmTile512.Columns, &GemmTile512.Multiply,
+        new GemmKernel(1, GemmTile512.Columns, &GemmTile512.MultiplyRow));
+
+    /// <summary>The fastest on this machine. All give the same bits.</summary>
+    public static GemmKernel Best { get; } = Vector512.IsHardwareAccelerated ? Wide512 : Wide256;
+
+    public int Rows { get; }
+
+    public int Columns { get; }
+
+    /// <summary>
+    /// (depth, a, rowStride, stepStride, b, alpha, accumulate, c, ldc): each element is acc = fma(a, b, acc) from 0 over ascending p, then
+    /// alpha * acc, or fma(alpha, acc, c) when accumulating. Element (i, p) of A is a[i * rowStride + p * stepStride];
+    /// b is a packed panel [depth, Columns] aligned to 64 bytes.
+    /// </summary>
+    public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, void> Tile { get; }
+
+    /// <summary>The micro-kernel of this width for a product of m rows.</summary>
+    public GemmKernel ForRows(int m) => m <= FewRows && oneRow is not null ? oneRow : this;
+}

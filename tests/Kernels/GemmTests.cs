@@ -1,0 +1,209 @@
+using System.Runtime.InteropServices;
+using FsCheck;
+using FsCheck.Fluent;
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Tests;
+
+public unsafe class GemmTests
+{
+    private static readonly GemmKernel[] Kernels = [GemmKernel.Wide256, GemmKernel.Wide512];
+    private WorkerTeam[] teams = [];
+
+    [OneTimeSetUp]
+    public void StartTeams() => teams = [new WorkerTeam(1), new WorkerTeam(2), new WorkerTeam(3)];
+
+    [OneTimeTearDown]
+    public void StopTeams() => Array.ForEach(teams, team => team.Dispose());
+
+    [Test]
+    public void EveryShapeGivesTheBitsOfTheReferenceLoop()
+    {
+        var length = Gen.Frequency((1, Gen.Constant(0)), (3, Gen.Choose(1, 9)), (4, Gen.Choose(1, 90)), (1, Gen.Choose(128, 300)));
+        // Long sums have several blocks; with few rows and columns, to be quick.
+        var shape = Gen.Frequency(
+            (5, from m in length from n in length from k in length select (m, n, k)),
+            (1, from m in Gen.Choose(1, 20) from n in Gen.Choose(1, 40) from k in Gen.Choose(500, 1600) select (m, n, k)));
+        var flag = Gen.Elements(false, true);
+        var cases =
+            from size in shape
+            from transposes in Gen.Zip(flag, flag)
+            from accumulate in flag
+            from padding in Gen.Choose(0, 5)
+            from alpha in Gen.Elements(1.0, -0.75, 0)
+            from kernel in Gen.Elements(Kernels)
+            from team in Gen.Choose(0, 2)
+            from seed in Gen.Choose(0, 1000)
+            select new Problem(size.m, size.n, size.k, transposes.Item1, transposes.Item2, accumulate, padding, (Real)alpha, seed)
+            {
+                Kernel = kernel,
+                Team = team,
+            };
+        Check.One(Config.QuickThrowOnFailure.WithMaxTest(150), Prop.ForAll(Arb.From(cases),
+            x => HaveSameBits(x.Multiply(teams[x.Team]), x.Reference())));
+    }
+
+    [TestCase(17, 2100, 9, TestName = "More columns than are packed at a time")]
+    [TestCase(200, 129, 40, TestName = "Rows in several items of work")]
+    [TestCase(16, 65, 513, TestName = "Few rows, two blocks of the sum")]
+    [TestCase(1, 8200, 33, TestName = "One row")]
+    public void LargerShapesToo(int m, int n, int k)
+    {
+        foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
+        {
+            var problem = new Problem(m, n, k, transA, transB, true, 3, (Real)0.5, 1);
+            var expected = problem.Reference();
+            foreach (var kernel in Kernels)
+            {
+                foreach (var team in teams)
+                {
+                    Assert.That(HaveSameBits((problem with { Kernel = kernel }).Multiply(team), expected));
+                }
+            }
+        }
+    }
+
+    [Test]
+    public void ARowHasTheSameBitsInAnyBatch([Values] bool transB, [Values] bool accumulate)
+    {
+        const int m = 130, n = 70, k = 600;
+        var all = new Problem(m, n, k, false, transB, accumulate, 0, 1, 5);
+        var c = all.Multiply(teams[1]);
+        foreach (var (first, rows) in new[] { (0, 1), (77, 1), (129, 1), (3, 4), (5, 7), (40, 13), (1, 129) })
+        {
+            var part = all.Rows(first, rows).Multiply(teams[2]);
+            Assert.That(HaveSameBits(part, c.AsSpan(first * n, rows * n)), $"rows {first}..{first + rows - 1}");
+        }
+    }
+
+    [Test]
+    public void TheErrorIsThatOfASumInOrder()
+    {
+        foreach (var k in new[] { 1, 64, 700, 3000 })
+        {
+            var problem = new Problem(9, 21, k, false, true, false, 0, 1, 7);
+            var c = problem.Multiply(teams[0]);
+            for (var i = 0; i < 9; i++)
+            {
+                for (var j = 0; j < 21; j++)
+                {
+                    double exact = 0, size = 0;
+                    for (var p = 0; p < k; p++)
+                    {
+                        var product = (double)problem.A[(i * k) + p] * problem.B[(j * k) + p];
+                        exact += product;
+                        size += Math.Abs(product);
+                    }
+                    // The bound of Higham (2002), "Accuracy and Stability of Numerical Algorithms", 3.1, with room for this double sum.
+                    Assert.That((double)c[(i * 21) + j], Is.EqualTo(exact).Within(2 * k * (Real.BitIncrement(1) - 1) * size));
+                }
+            }
+        }
+    }
+
+    [Test]
+    public void ANewProductDoesNotReadC()
+    {
+        var problem = new Problem(20, 40, 30, false, false, false, 2, 1, 1);
+        Array.Fill(problem.C, Real.NaN);
+        var c = problem.Multiply(teams[1]);
+        for (var i = 0; i < c.Length; i++)
+        {
+            Assert.That(Real.IsNaN(c[i]), Is.EqualTo(i % 42 >= 40), "NaN in the padding and there alone");
+        }
+        Array.Fill(problem.C, Real.NaN);
+        Assert.That((problem with { K = 0 }).Multiply(teams[1])[..40], Is.All.Zero);
+    }
+
+    [Test]
+    public void ProductsOfSeveralCallersAndInsideABodyDoNotDisturbEachOther()
+    {
+        var problem = new Problem(40, 80, 90, true, true, false, 0, 1, 3);
+        var expected = problem.Reference();
+        var results = new Real[24][];
+        Parallel.For(0, 12, i => results[i] = problem.Multiply(teams[2]));
+        teams[2].For(12, 1, 0, (_, from, to) =>
+        {
+            for (var i = from; i < to; i++)
+            {
+                results[12 + i] = problem.Multiply(teams[2]);
+            }
+        });
+        foreach (var result in results)
+        {
+            Assert.That(HaveSameBits(result, expected));
+        }
+    }
+
+    [Test]
+    public void ProductsAllocateNothingOnceWarm()
+    {
+        var problem = new Problem(40, 80, 90, false, true, false, 0, 1, 3);
+        fixed (Real* a = problem.A, b = problem.B, c = problem.C)
+        {
+            var before = 0L;
+            for (var i = 0; i < 110; i++)
+            {
+                if (i == 10)
+                {
+                    before = GC.GetAllocatedBytesForCurrentThread();
+                }
+                Gemm.Multiply(teams[1], false, true, 40, 80, 90, 1, a, 90, b, 90, false, c, 80);
+                Gemm.Multiply(teams[1], false, true, 1, 80, 90, 1, a, 90, b, 90, false, c, 80);
+            }
+            Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
+        }
+    }
+
+    private static bool HaveSameBits(ReadOnlySpan<Real> x, ReadOnlySpan<Real> y) =>
+        MemoryMarshal.AsBytes(x).SequenceEqual(MemoryMarshal.AsBytes(y));
+
+    /// <summary>One product with random operands; each leading dimension is longer than its rows by Padding.</summary>
+    private sealed record Problem(int M, int N, int K, bool TransA, bool TransB, bool Accumulate, int Padding, Real Alpha, int Seed)
+    {
+        public Real[] A { get; init; } = Random(Seed, 0, (TransA ? K : M) * ((TransA ? M : K) + Padding));
+
+        public Real[] B { get; init; } = Random(Seed, 1, (TransB ? N : K) * ((TransB ? K : N) + Padding));
+
+        public Real[] C { get; init; } = Random(Seed, 2, M * (N + Padding));
+
+        public GemmKernel Kernel { get; init; } = GemmKernel.Best;
+
+        public int Team { get; init; }
+
+        private int Lda => (TransA ? M : K) + Padding;
+
+        private int Ldb => (TransB ? K : N) + Padding;
+
+        public Real[] Multiply(WorkerTeam team)
+        {
+            var result = C.ToArray();
+            fixed (Real* a = A, b = B, c = result)
+            {
+                Gemm.Multiply(Kernel, team, TransA, TransB, M, N, K, Alpha, a, Lda, b, Ldb, Accumulate, c, N + Padding);
+            }
+            return result;
+        }
+
+        public Real[] Reference()
+        {
+            var result = C.ToArray();
+            fixed (Real* a = A, b = B, c = result)
+            {
+                Gemm.Reference(TransA, TransB, M, N, K, Alpha, a, Lda, b, Ldb, Accumulate, c, N + Padding);
+            }
+            return result;
+        }
+
+        /// <summary>Some rows of a problem without TransA or padding.</summary>
+        public Problem Rows(int first, int count) => this with
+        {
+            M = count,
+            A = A.AsSpan(first * K, count * K).ToArray(),
+            C = C.AsSpan(first * N, count * N).ToArray(),
+        };
+
+        private static Real[] Random(int seed, int sequence, int count) =>
+            [.. Enumerable.Range(0, count).Select(i => (Real)((2 * Philox.Uniform((ulong)seed, RandomPurpose.Test, 0, sequence, i)) - 1))];
+    }
+}
