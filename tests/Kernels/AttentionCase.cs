@@ -58,7 +58,8 @@ internal sealed unsafe class AttentionCase
         var x = new Real[Tokens * stride];
         for (var i = 0; i < x.Length; i++)
         {
-            x[i] = i % stride < heads * HeadSize ? (Real)(magnitude * Philox.Normal((ulong)seed, RandomPurpose.Test, which, 0, i)) : Real.NaN;
+            var inGap = i % stride >= heads * HeadSize;
+            x[i] = inGap ? Real.NaN : (Real)(magnitude * Philox.Normal((ulong)seed, RandomPurpose.Test, which, 0, i));
         }
         return x;
     }
@@ -100,11 +101,13 @@ internal sealed unsafe class AttentionCase
         {
             if (reference)
             {
-                SegmentAttention.BackwardReference(Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, dO, LdO, dq, dk, dv, accumulate);
+                SegmentAttention.BackwardReference(Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, dO, LdO, dq, dk, dv,
+                    accumulate);
             }
             else
             {
-                SegmentAttention.Backward(team, Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, o, LdO, lse, dO, dq, dk, dv, accumulate);
+                SegmentAttention.Backward(team, Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, o, LdO, lse, dO, dq, dk,
+                    dv, accumulate);
             }
         }
         return (dQuery, dKey, dValue);
@@ -118,7 +121,8 @@ internal sealed unsafe class AttentionCase
     }
 
     /// <summary>The rows of these tokens, gaps and all.</summary>
-    public static Real[] Rows(Real[] x, int stride, IEnumerable<int> tokens) => [.. tokens.SelectMany(t => x.Skip(t * stride).Take(stride))];
+    public static Real[] Rows(Real[] x, int stride, IEnumerable<int> tokens) =>
+        [.. tokens.SelectMany(t => x.Skip(t * stride).Take(stride))];
 
     /// <summary>The entries of lse [heads, tokens] of these tokens, head after head.</summary>
     public Real[] LseRows(Real[] lse, IEnumerable<int> tokens) =>

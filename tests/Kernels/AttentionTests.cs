@@ -26,7 +26,8 @@ public class AttentionTests
         return SegmentLayout.Validate(segments.ToArray(), token);
     }
 
-    private static AttentionCase Case(SegmentLayout layout, int heads = 4, int kvHeads = 2, int headSize = 16, int gap = 3, int seed = 1, double magnitude = 1) =>
+    private static AttentionCase Case(SegmentLayout layout, int heads = 4, int kvHeads = 2, int headSize = 16, int gap = 3, int seed = 1,
+        double magnitude = 1) =>
         new AttentionCase { Layout = layout, Heads = heads, KvHeads = kvHeads, HeadSize = headSize, Gap = gap }.Fill(seed, magnitude);
 
     /// <summary>Equal within a few ulp for every term of the longest sum, relative to the largest number about.</summary>
@@ -68,16 +69,19 @@ public class AttentionTests
     [TestCase(2, 1, 80)]
     [TestCase(2, 1, 13)]
     public void MatchesTheReferenceAcrossBlocks(int heads, int kvHeads, int headSize) =>
-        AssertMatchesReference(Case(Layout([1], [70, 60, 5, 131], [64, 64], [1, 1, 1], [200]), heads, kvHeads, headSize), accumulate: heads == 4);
+        AssertMatchesReference(Case(Layout([1], [70, 60, 5, 131], [64, 64], [1, 1, 1], [200]), heads, kvHeads, headSize),
+            accumulate: heads == 4);
 
     [Test]
     public void MatchesTheReferenceOnRandomShapes() => Prop.ForAll<int>(seed =>
     {
         var drawn = 0;
         int Draw(int from, int to) => from + (int)(Philox.Uniform((ulong)seed, RandomPurpose.Test, 100, 0, drawn++) * (to - from + 1));
-        var groups = Enumerable.Range(0, Draw(1, 4)).Select(_ => Enumerable.Range(0, Draw(1, 4)).Select(_ => Draw(1, 40)).ToArray()).ToArray();
+        T[] Some<T>(Func<T> draw) => [.. Enumerable.Range(0, Draw(1, 4)).Select(_ => draw())];
+        var groups = Some(() => Some(() => Draw(1, 40)));
         var kvHeads = Draw(1, 3);
-        AssertMatchesReference(Case(Layout(groups), kvHeads * Draw(1, 3), kvHeads, Draw(1, 20), Draw(0, 5), seed), accumulate: Draw(0, 1) == 1);
+        AssertMatchesReference(Case(Layout(groups), kvHeads * Draw(1, 3), kvHeads, Draw(1, 20), Draw(0, 5), seed),
+            accumulate: Draw(0, 1) == 1);
     }).QuickCheckThrowOnFailure();
 
     [Test]
@@ -239,7 +243,8 @@ public class AttentionTests
     [TestCase("0 0 0 5; 0 0 5 5; 0 5 10 2", 12, "nearest root")]
     public void AWrongLayoutIsRefused(string text, int tokens, string fault)
     {
-        var segments = text.Split("; ").Select(s => s.Split(' ').Select(int.Parse).ToArray()).Select(n => new Segment(n[0], n[1], n[2], n[3]));
+        var segments = text.Split("; ").Select(s => s.Split(' ').Select(int.Parse).ToArray())
+            .Select(n => new Segment(n[0], n[1], n[2], n[3]));
         Assert.That(() => SegmentLayout.Validate(segments.ToArray(), tokens), Throws.ArgumentException.With.Message.Contains(fault));
     }
 

@@ -5,13 +5,13 @@ namespace TinyDpo.Kernels;
 internal static unsafe partial class SegmentAttention
 {
     /// <summary>
-    /// Given dO = d loss / d o, and q, k, v with the o and lse that <see cref="Forward"/> made of them, writes (accumulate: adds) dq, dk and
-    /// dv. Each gradient has the shape and stride of what it belongs to. The weights are recomputed from lse, tile by tile.
+    /// Given dO = d loss / d o, and q, k, v with the o and lse that <see cref="Forward"/> made of them, writes (accumulate: adds) dq, dk
+    /// and dv. Each gradient has the shape and stride of what it belongs to. The weights are recomputed from lse, tile by tile.
     /// </summary>
     /// <remarks>
-    /// One task owns a group and a key/value head, and with them every dq, dk and dv that it adds to. A key's gradient is one chain of fused
-    /// multiply-adds over segments (the root, then its dependents in order), within a segment over the query heads, within a head over the
-    /// queries; a query's gradient one chain over its keys. No bit depends on the thread count or the batch.
+    /// One task owns a group and a key/value head, and with them every dq, dk and dv that it adds to. A key's gradient is one chain of
+    /// fused multiply-adds over segments (the root, then its dependents in order), within a segment over the query heads, within a head
+    /// over the queries; a query's gradient one chain over its keys. No bit depends on the thread count or the batch.
     /// </remarks>
     /// <exception cref="ArgumentException">heads is no multiple of kvHeads.</exception>
     public static void Backward(WorkerTeam team, SegmentLayout layout, int heads, int kvHeads, int headSize, Real scale,
@@ -147,13 +147,13 @@ internal static unsafe partial class SegmentAttention
                 }
                 var weights = scratch.Weights + r * keys;
                 var dScores = scratch.DScores + r * keys;
-                AttentionTile.Multiply(weights, keys, scratch.Queries + r * width, width, 1, scratch.KeysTransposed + (nint)block * headSize, keys,
-                    count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
-                AttentionTile.Multiply(dScores, keys, scratch.DOutputs + r * width, width, 1, scratch.ValuesTransposed + (nint)block * headSize, keys,
-                    count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
+                AttentionTile.Multiply(weights, keys, scratch.Queries + r * width, width, 1,
+                    scratch.KeysTransposed + (nint)block * headSize, keys, count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
+                AttentionTile.Multiply(dScores, keys, scratch.DOutputs + r * width, width, 1,
+                    scratch.ValuesTransposed + (nint)block * headSize, keys, count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
                 for (var i = 0; i < count; i++)
                 {
-                    SoftmaxBackward(weights + i * keys, dScores + i * keys, Math.Min(keys, firstEnd + i), problem.Scale, lse[r + i], scratch.Corrections[r + i]);
+                    SoftmaxBackward(weights + i * keys, dScores + i * keys, lastEnd, problem.Scale, lse[r + i], scratch.Corrections[r + i]);
                 }
                 AttentionTile.MultiplyCausal(scratch.DQueries + r * width, width, dScores, keys, scratch.Keys + (nint)block * width, width,
                     count, firstEnd, step: 1, width);
@@ -173,8 +173,9 @@ internal static unsafe partial class SegmentAttention
     }
 
     /// <summary>
-    /// Turns a row's raw scores into its weights p = exp(scale * score - lse), and the gradients dp of the weights into those of the raw scores,
-    /// scale * p (dp - correction), where correction = sum over all keys of p dp = dO · o. Only the first end entries mean anything.
+    /// Turns a row's raw scores into its weights p = exp(scale * score - lse), and the gradients dp of the weights into those of the raw
+    /// scores, scale * p (dp - correction), where correction = sum over all keys of p dp = dO · o. Keys that the row may not see give
+    /// numbers that nobody reads.
     /// </summary>
     private static void SoftmaxBackward(Real* scores, Real* dWeights, int end, Real scale, Real lse, Real correction)
     {

@@ -16,10 +16,10 @@ internal static unsafe class DecodeAttention
         public nint SequenceK, SequenceV;
     }
 
-    /// <summary>Writes o: to the bit the row that <see cref="SegmentAttention.Forward"/> gives for the same query, keys and values.</summary>
+    /// <summary>Writes o, to the bit the row of <see cref="SegmentAttention.Forward"/> for the same query, keys and values.</summary>
     /// <exception cref="ArgumentException">heads is no multiple of kvHeads, or a length is negative.</exception>
-    public static void Forward(WorkerTeam team, int sequences, int* lengths, int heads, int kvHeads, int headSize, Real scale, Real* q, int ldq,
-        Real* k, int ldk, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo)
+    public static void Forward(WorkerTeam team, int sequences, int* lengths, int heads, int kvHeads, int headSize, Real scale,
+        Real* q, int ldq, Real* k, int ldk, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo)
     {
         SegmentAttention.CheckHeads(heads, kvHeads, headSize);
         var problem = new Problem
@@ -69,7 +69,8 @@ internal static unsafe class DecodeAttention
                     AttentionScratch.Clear(o.Start, group * problem.HeadSize);
                     continue;
                 }
-                AttentionScratch.PackTransposed(keys, 0, problem.K.From(0, sequence * problem.SequenceK + kvColumn), length, problem.HeadSize);
+                AttentionScratch.PackTransposed(keys, 0, problem.K.From(0, sequence * problem.SequenceK + kvColumn), length,
+                    problem.HeadSize);
                 var values = problem.V.From(0, sequence * problem.SequenceV + kvColumn);
                 if (packsValues)
                 {
@@ -78,7 +79,8 @@ internal static unsafe class DecodeAttention
                 }
                 // The rows are the group's query heads, which all see the same keys.
                 AttentionRows.Attend(group, length - 1, step: 0, problem.HeadSize, problem.Scale,
-                    new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), keys, values, o, lse: null, scratch: packedValues + rows);
+                    new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), keys, values, o, lse: null,
+                    scratch: packedValues + rows);
             }
         }
         AttentionScratch.Return(array);
@@ -94,7 +96,8 @@ internal static unsafe class DecodeAttention
             {
                 nint column = h * headSize, kvColumn = h / (heads / kvHeads) * headSize;
                 Real* keys = k + s * sequenceK + kvColumn, values = v + s * sequenceV + kvColumn;
-                var weights = SegmentAttention.WeightsReference(q + s * (nint)ldq + column, headSize, scale, lengths[s], j => (nint)(keys + j * (nint)ldk), out _);
+                var weights = SegmentAttention.WeightsReference(q + s * (nint)ldq + column, headSize, scale, lengths[s],
+                    j => (nint)(keys + j * (nint)ldk), out _);
                 for (var d = 0; d < headSize; d++)
                 {
                     var sum = 0.0;

@@ -18,7 +18,7 @@ internal static unsafe partial class SegmentAttention
     /// <summary>Query rows that go through the keys together, so that a block of keys and values serves them from cache.</summary>
     private const int TileRows = 32;
 
-    /// <summary>What every task of one call needs; the shapes are those of the class. the gradients are empty in the forward pass.</summary>
+    /// <summary>What every task of one call needs, shapes as above; the gradients are empty in the forward pass.</summary>
     private struct Problem
     {
         public Segment* Segments;
@@ -50,7 +50,8 @@ internal static unsafe partial class SegmentAttention
         }
     }
 
-    private static Problem Describe(SegmentLayout layout, Segment* segments, int* groupStarts, int heads, int kvHeads, int headSize, Real scale)
+    private static Problem Describe(SegmentLayout layout, Segment* segments, int* groupStarts, int heads, int kvHeads, int headSize,
+        Real scale)
     {
         CheckHeads(heads, kvHeads, headSize);
         return new Problem

@@ -31,7 +31,7 @@ internal static unsafe partial class SegmentAttention
         }
     }
 
-    /// <summary><see cref="Backward"/> in plain loops, sums in double; o and lse are not needed, for the weights are computed anew.</summary>
+    /// <summary><see cref="Backward"/> in plain loops, sums in double; it needs no o and lse, but computes the weights anew.</summary>
     public static void BackwardReference(SegmentLayout layout, int heads, int kvHeads, int headSize, Real scale,
         Real* q, int ldq, Real* k, int ldk, Real* v, int ldv, Real* dO, int ldo, Real* dq, Real* dk, Real* dv, bool accumulate)
     {
@@ -85,8 +85,9 @@ internal static unsafe partial class SegmentAttention
         }
     }
 
-    /// <summary>The softmax weights of one query over its keys, where address(j) is that of key j, and the log-sum-exp of its scores.</summary>
-    internal static double[] WeightsReference(Real* query, int headSize, Real scale, int keys, Func<int, nint> address, out double logSumExp)
+    /// <summary>The softmax weights of one query over its keys (address(j) is that of key j), and its scores' log-sum-exp.</summary>
+    internal static double[] WeightsReference(Real* query, int headSize, Real scale, int keys, Func<int, nint> address,
+        out double logSumExp)
     {
         var weights = new double[keys];
         for (var j = 0; j < keys; j++)

@@ -3,27 +3,28 @@ using System.Runtime.Intrinsics;
 namespace TinyDpo.Kernels;
 
 /// <summary>
-/// The forward pass of a few query rows against packed keys and values: the one place where attention's forward arithmetic stands, shared by
-/// the segment kernel and by decoding, so that both give a row the same bits.
+/// The forward pass of a few query rows against packed keys and values: the one place where attention's forward arithmetic stands, shared
+/// by the segment kernel and by decoding, so that both give a row the same bits.
 /// </summary>
 internal static unsafe class AttentionRows
 {
-    /// <summary>Scratch that <see cref="Attend"/> needs for so many rows: sums [rows, width], lane sums [rows, lanes], maxima, scores of a quad.</summary>
+    /// <summary>Numbers of scratch that <see cref="Attend"/> needs for so many rows.</summary>
     public static int ScratchLength(int rows, int width) =>
-        rows * (width + AttentionTile.Lanes) + AttentionTile.Padded(rows) + AttentionTile.Quad * AttentionTile.Keys;
+        rows * (width + AttentionTile.Lanes) + AttentionTile.Quad * AttentionTile.Keys + 2 * AttentionTile.Padded(rows);
 
     /// <summary>
-    /// Row r of q [rows, headSize] attends to the keys 0..position + r * step of keys (blocks of <see cref="AttentionScratch.PackTransposed"/>)
-    /// and values [keys, at least the padded headSize]; o [rows, headSize] and, unless null, lse [rows] are written.
+    /// Row r of q [rows, headSize] attends to the keys 0..position + r * step. keys are <see cref="AttentionScratch.PackTransposed"/>'s
+    /// blocks, values [keys, at least the padded headSize]; o [rows, headSize] and, unless null, lse [rows] are written.
     /// </summary>
     public static void Attend(int rows, int position, int step, int headSize, Real scale, StridedRows q, Real* keys, StridedRows values,
         StridedRows o, Real* lse, Real* scratch)
     {
         var width = AttentionTile.Padded(headSize);
-        var sums = scratch;
-        var lanes = sums + rows * width;
-        var scores = lanes + rows * AttentionTile.Lanes;
-        var maxima = scores + AttentionTile.Quad * AttentionTile.Keys;
+        var sums = scratch; // [rows, width]: of weight * value
+        var laneSums = sums + rows * width; // [rows, lanes]: of weights, in lane j % lanes that of key j
+        var scores = laneSums + rows * AttentionTile.Lanes; // [quad, keys of a block]
+        var maxima = scores + AttentionTile.Quad * AttentionTile.Keys; // [rows]
+        var totals = maxima + AttentionTile.Padded(rows); // [rows]
         AttentionScratch.Clear(sums, rows * (width + AttentionTile.Lanes));
         new Span<Real>(maxima, rows).Fill(Real.NegativeInfinity);
 
@@ -38,49 +39,54 @@ internal static unsafe class AttentionRows
                 {
                     continue;
                 }
-                AttentionTile.Multiply(scores, AttentionTile.Keys, q.At(r, 0), q.Stride, 1, keys + (nint)block * headSize, AttentionTile.Keys,
-                    count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
+                AttentionTile.Multiply(scores, AttentionTile.Keys, q.At(r, 0), q.Stride, 1, keys + (nint)block * headSize,
+                    AttentionTile.Keys, count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
+                // The same trip counts for all rows of a quad: branches that the processor predicts.
+                var whole = Math.Clamp(firstEnd, 0, AttentionTile.Keys) / AttentionTile.Lanes * AttentionTile.Lanes;
                 for (var i = 0; i < count; i++)
                 {
-                    var end = Math.Min(AttentionTile.Keys, firstEnd + i * step);
-                    if (end > 0)
-                    {
-                        Softmax(scores + i * AttentionTile.Keys, end, scale, maxima + r + i, lanes + (r + i) * AttentionTile.Lanes,
-                            sums + (r + i) * width, width);
-                    }
+                    Softmax(scores + i * AttentionTile.Keys, whole, lastEnd, firstEnd + i * step, scale, maxima + r + i,
+                        laneSums + (r + i) * AttentionTile.Lanes, sums + (r + i) * width, width);
                 }
-                AttentionTile.MultiplyCausal(sums + r * width, width, scores, AttentionTile.Keys, values.At(block, 0), values.Stride, count, firstEnd, step, width);
+                AttentionTile.MultiplyCausal(sums + r * width, width, scores, AttentionTile.Keys, values.At(block, 0), values.Stride,
+                    count, firstEnd, step, width);
             }
         }
         for (var r = 0; r < rows; r++)
         {
-            var total = LaneSum(Vector256.Load(lanes + r * AttentionTile.Lanes));
-            Divide(o.At(r, 0), sums + r * width, total, headSize);
-            if (lse != null)
+            totals[r] = LaneSum(Vector256.Load(laneSums + r * AttentionTile.Lanes));
+            Divide(o.At(r, 0), sums + r * width, totals[r], headSize);
+        }
+        if (lse != null)
+        {
+            for (var r = 0; r < rows; r += AttentionTile.Lanes)
             {
-                lse[r] = maxima[r] + (Real)Math.Log(total);
+                (Vector256.Load(maxima + r) + VectorMath.Log(Vector256.Load(totals + r))).Store(totals + r);
             }
+            new Span<Real>(totals, rows).CopyTo(new Span<Real>(lse, rows));
         }
     }
 
     /// <summary>
-    /// One step of the online softmax: scores[0..end) become exp(scale * score - maximum), and where the block raises the maximum, the row's
-    /// sums so far are scaled down to it. Lane j % lanes sums the weights of key j.
+    /// One step of the online softmax: scores[0..end) become exp(scale * score - maximum), those at or beyond rowEnd 0, and where the block
+    /// raises the maximum, the row's sums so far are scaled down to it. No row ends before whole, a number of whole vectors.
     /// </summary>
-    private static void Softmax(Real* scores, int end, Real scale, Real* maximum, Real* lanes, Real* sums, int width)
+    private static void Softmax(Real* scores, int whole, int end, int rowEnd, Real scale, Real* maximum, Real* laneSums, Real* sums,
+        int width)
     {
-        var top = Vector256.Create(Real.NegativeInfinity);
+        var lowest = Vector256.Create(Real.NegativeInfinity);
+        var top = lowest;
         for (var j = 0; j < end; j += AttentionTile.Lanes)
         {
             var x = Vector256.Load(scores + j) * scale;
-            if (j + AttentionTile.Lanes > end)
+            if (j >= whole)
             {
-                x = Vector256.ConditionalSelect(AttentionTile.FirstLanes(end - j), x, Vector256.Create(Real.NegativeInfinity));
+                x = Vector256.ConditionalSelect(AttentionTile.FirstLanes(rowEnd - j), x, lowest);
             }
             x.Store(scores + j);
             top = Vector256.MaxNative(x, top);
         }
-        var weights = Vector256.Load(lanes);
+        var weights = Vector256.Load(laneSums);
         var (before, now) = (*maximum, LaneMax(top));
         if (now > before)
         {
@@ -99,14 +105,14 @@ internal static unsafe class AttentionRows
         for (var j = 0; j < end; j += AttentionTile.Lanes)
         {
             var weight = VectorMath.Exp(Vector256.Load(scores + j) - reference);
-            if (j + AttentionTile.Lanes > end)
+            if (j >= whole)
             {
-                weight = Vector256.ConditionalSelect(AttentionTile.FirstLanes(end - j), weight, Vector256<Real>.Zero);
+                weight = Vector256.ConditionalSelect(AttentionTile.FirstLanes(rowEnd - j), weight, Vector256<Real>.Zero);
             }
             weight.Store(scores + j);
             weights += weight;
         }
-        weights.Store(lanes);
+        weights.Store(laneSums);
     }
 
     private static void Divide(Real* o, Real* sums, Real total, int headSize)

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace TinyDpo.Kernels;
 
@@ -31,54 +32,99 @@ internal static unsafe class AttentionScratch
     public static int BlockCapacity(int keys) => (keys + AttentionTile.Keys - 1) / AttentionTile.Keys * AttentionTile.Keys;
 
     /// <summary>
-    /// Rows [count, headSize] become the keys first..first + count - 1 of blocks [block][headSize, AttentionTile.Keys]: transposed, so that a
-    /// vector holds the same component of neighbouring keys.
+    /// Rows [count, headSize] become the keys first..first + count - 1 of blocks [block][headSize, AttentionTile.Keys]: transposed, so that
+    /// a vector holds the same component of neighbouring keys.
     /// </summary>
     public static void PackTransposed(Real* blocks, int first, StridedRows rows, int count, int headSize)
     {
-        for (var i = 0; i < count; i++)
+        for (int i = 0, taken; i < count; i += taken)
         {
             var key = first + i;
-            var column = blocks + (nint)(key / AttentionTile.Keys) * AttentionTile.Keys * headSize + key % AttentionTile.Keys;
-            var row = rows.At(i, 0);
-            for (var d = 0; d < headSize; d++)
+            var lane = key % AttentionTile.Keys;
+            var column = blocks + (nint)(key - lane) * headSize + lane;
+            var d = 0;
+            taken = 1;
+#if !DOUBLE
+            if (Avx.IsSupported && count - i >= 8 && AttentionTile.Keys - lane >= 8)
             {
-                column[d * AttentionTile.Keys] = row[d];
+                taken = 8;
+                for (; d + 8 <= headSize; d += 8)
+                {
+                    Transpose8x8(column + d * AttentionTile.Keys, AttentionTile.Keys, rows.From(i, d));
+                }
+            }
+#endif
+            for (var j = 0; j < taken; j++)
+            {
+                var row = rows.At(i + j, 0);
+                for (var e = d; e < headSize; e++)
+                {
+                    column[e * AttentionTile.Keys + j] = row[e];
+                }
             }
         }
     }
 
+#if !DOUBLE
+    private static void Transpose8x8(float* target, nint stride, StridedRows source)
+    {
+        var (a0, a1) = Interleave(source, 0);
+        var (a2, a3) = Interleave(source, 2);
+        var (a4, a5) = Interleave(source, 4);
+        var (a6, a7) = Interleave(source, 6);
+        Put(0, Avx.UnpackLow(a0, a2), Avx.UnpackLow(a4, a6));
+        Put(1, Avx.UnpackHigh(a0, a2), Avx.UnpackHigh(a4, a6));
+        Put(2, Avx.UnpackLow(a1, a3), Avx.UnpackLow(a5, a7));
+        Put(3, Avx.UnpackHigh(a1, a3), Avx.UnpackHigh(a5, a7));
+
+        // Pairs of single-precision numbers travel as doubles: within each half, rows r and r + 1 by turns.
+        static (Vector256<double>, Vector256<double>) Interleave(StridedRows source, nint r)
+        {
+            var (x, y) = (Vector256.Load(source.At(r, 0)), Vector256.Load(source.At(r + 1, 0)));
+            return (Avx.UnpackLow(x, y).AsDouble(), Avx.UnpackHigh(x, y).AsDouble());
+        }
+
+        void Put(nint row, Vector256<double> rows0To3, Vector256<double> rows4To7)
+        {
+            Avx.Permute2x128(rows0To3, rows4To7, 0x20).AsSingle().Store(target + row * stride);
+            Avx.Permute2x128(rows0To3, rows4To7, 0x31).AsSingle().Store(target + (row + 4) * stride);
+        }
+    }
+#endif
+
     /// <summary>Rows [count, headSize] become rows [count, width], the padding 0.</summary>
     public static void PackRows(Real* packed, int width, StridedRows rows, int count, int headSize)
     {
-        for (var i = 0; i < count; i++)
+        for (var i = 0; i < count; i++, packed += width)
         {
-            var target = new Span<Real>(packed + (nint)i * width, width);
-            new ReadOnlySpan<Real>(rows.At(i, 0), headSize).CopyTo(target);
-            target[headSize..].Clear();
+            var source = rows.At(i, 0);
+            var d = 0;
+            for (; d + AttentionTile.Lanes <= headSize; d += AttentionTile.Lanes)
+            {
+                Vector256.Load(source + d).Store(packed + d);
+            }
+            for (; d < width; d++)
+            {
+                packed[d] = d < headSize ? source[d] : 0;
+            }
         }
     }
 
     /// <summary>Rows [count, width] are written to, or added to, rows [count, headSize]; the padding is dropped.</summary>
     public static void Unpack(StridedRows rows, Real* packed, int width, int count, int headSize, bool accumulate)
     {
-        for (var i = 0; i < count; i++)
+        for (var i = 0; i < count; i++, packed += width)
         {
-            var source = packed + (nint)i * width;
             var target = rows.At(i, 0);
-            if (!accumulate)
-            {
-                new ReadOnlySpan<Real>(source, headSize).CopyTo(new Span<Real>(target, headSize));
-                continue;
-            }
             var d = 0;
-            for (; d + Vector256<Real>.Count <= headSize; d += Vector256<Real>.Count)
+            for (; d + AttentionTile.Lanes <= headSize; d += AttentionTile.Lanes)
             {
-                (Vector256.Load(target + d) + Vector256.Load(source + d)).Store(target + d);
+                var x = Vector256.Load(packed + d);
+                (accumulate ? Vector256.Load(target + d) + x : x).Store(target + d);
             }
             for (; d < headSize; d++)
             {
-                target[d] += source[d];
+                target[d] = accumulate ? target[d] + packed[d] : packed[d];
             }
         }
     }

@@ -9,7 +9,7 @@ namespace TinyDpo.Kernels;
 /// </summary>
 internal static unsafe class AttentionTile
 {
-    /// <summary>Keys in a block. Blocks stand at multiples of it in the sequence's own key index, so they never depend on the batch.</summary>
+    /// <summary>Keys in a block. Blocks stand at multiples of it in the sequence's own key index, so no batch moves them.</summary>
     public const int Keys = 64;
 
     /// <summary>Rows of C that share each load of B: 4 rows by 2 vectors are the 8 independent chains that two FMA units need.</summary>
@@ -23,8 +23,9 @@ internal static unsafe class AttentionTile
     /// <summary>A mask of the first count lanes.</summary>
     public static Vector256<Real> FirstLanes(int count) => Vector256.LessThan(Vector256<Real>.Indices, Vector256.Create((Real)count));
 
-    /// <summary>C[rows, cols] (+)= A[rows, depth] B[depth, cols], where A[r, d] = a[r * aRow + d * aDepth]. fresh: C starts from 0.</summary>
-    public static void Multiply(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, int rows, int depth, int cols, bool fresh)
+    /// <summary>C[rows, cols] (+)= A[rows, depth] B[depth, cols], A[r, d] = a[r * aRow + d * aDepth]. fresh: C starts from 0.</summary>
+    public static void Multiply(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, int rows, int depth, int cols,
+        bool fresh)
     {
         var r = 0;
         for (; r + Quad <= rows; r += Quad)
@@ -38,8 +39,8 @@ internal static unsafe class AttentionTile
     }
 
     /// <summary>
-    /// C[r, :] += A[r, 0..ends[r]) B for the rows of a quad, where ends[r] = firstEnd + r * step within [0, Keys]: A is the causal triangle, and
-    /// what lies beyond a row's end is not touched (a later token's NaN must not reach an earlier row as 0 * NaN).
+    /// C[r, :] += A[r, 0..ends[r]) B for the rows of a quad, where ends[r] = firstEnd + r * step within [0, Keys]: A is the causal
+    /// triangle, and what lies beyond a row's end is not touched (a later token's NaN must not reach an earlier row as 0 * NaN).
     /// </summary>
     public static void MultiplyCausal(Real* c, nint ldc, Real* a, nint lda, Real* b, nint ldb, int rows, int firstEnd, int step, int cols)
     {
@@ -59,7 +60,8 @@ internal static unsafe class AttentionTile
     /// C[j, :] += sum over r in [starts[j], rows) of A[r, j] B[r, :] for the keys j of a quad, where starts[j] = firstStart + j within
     /// [0, rows]: the transposed product of the same triangle, with the same care.
     /// </summary>
-    public static void MultiplyCausalTransposed(Real* c, nint ldc, Real* a, nint lda, Real* b, nint ldb, int keys, int firstStart, int rows, int cols)
+    public static void MultiplyCausalTransposed(Real* c, nint ldc, Real* a, nint lda, Real* b, nint ldb, int keys, int firstStart,
+        int rows, int cols)
     {
         var common = Math.Clamp(firstStart + keys - 1, 0, rows);
         for (var j = 0; j < keys - 1; j++)
@@ -79,14 +81,19 @@ internal static unsafe class AttentionTile
         var j = 0;
         for (; j + 2 * Lanes <= cols; j += 2 * Lanes)
         {
-            var s00 = Start(c + j, fresh);
-            var s01 = Start(c + j + Lanes, fresh);
-            var s10 = Start(c1 + j, fresh);
-            var s11 = Start(c1 + j + Lanes, fresh);
-            var s20 = Start(c2 + j, fresh);
-            var s21 = Start(c2 + j + Lanes, fresh);
-            var s30 = Start(c3 + j, fresh);
-            var s31 = Start(c3 + j + Lanes, fresh);
+            Vector256<Real> s00 = default, s01 = default, s10 = default, s11 = default;
+            Vector256<Real> s20 = default, s21 = default, s30 = default, s31 = default;
+            if (!fresh)
+            {
+                s00 = Vector256.Load(c + j);
+                s01 = Vector256.Load(c + j + Lanes);
+                s10 = Vector256.Load(c1 + j);
+                s11 = Vector256.Load(c1 + j + Lanes);
+                s20 = Vector256.Load(c2 + j);
+                s21 = Vector256.Load(c2 + j + Lanes);
+                s30 = Vector256.Load(c3 + j);
+                s31 = Vector256.Load(c3 + j + Lanes);
+            }
             Real* x = a, y = b + j;
             for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
             {
@@ -116,10 +123,14 @@ internal static unsafe class AttentionTile
         }
         if (j < cols)
         {
-            var s0 = Start(c + j, fresh);
-            var s1 = Start(c1 + j, fresh);
-            var s2 = Start(c2 + j, fresh);
-            var s3 = Start(c3 + j, fresh);
+            Vector256<Real> s0 = default, s1 = default, s2 = default, s3 = default;
+            if (!fresh)
+            {
+                s0 = Vector256.Load(c + j);
+                s1 = Vector256.Load(c1 + j);
+                s2 = Vector256.Load(c2 + j);
+                s3 = Vector256.Load(c3 + j);
+            }
             Real* x = a, y = b + j;
             for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
             {
@@ -141,10 +152,14 @@ internal static unsafe class AttentionTile
         var j = 0;
         for (; j + 4 * Lanes <= cols; j += 4 * Lanes)
         {
-            var s0 = Start(c + j, fresh);
-            var s1 = Start(c + j + Lanes, fresh);
-            var s2 = Start(c + j + 2 * Lanes, fresh);
-            var s3 = Start(c + j + 3 * Lanes, fresh);
+            Vector256<Real> s0 = default, s1 = default, s2 = default, s3 = default;
+            if (!fresh)
+            {
+                s0 = Vector256.Load(c + j);
+                s1 = Vector256.Load(c + j + Lanes);
+                s2 = Vector256.Load(c + j + 2 * Lanes);
+                s3 = Vector256.Load(c + j + 3 * Lanes);
+            }
             Real* x = a, y = b + j;
             for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
             {
@@ -161,7 +176,7 @@ internal static unsafe class AttentionTile
         }
         for (; j < cols; j += Lanes)
         {
-            var s = Start(c + j, fresh);
+            var s = fresh ? default : Vector256.Load(c + j);
             Real* x = a, y = b + j;
             for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
             {
@@ -170,6 +185,4 @@ internal static unsafe class AttentionTile
             s.Store(c + j);
         }
     }
-
-    private static Vector256<Real> Start(Real* c, bool fresh) => fresh ? Vector256<Real>.Zero : Vector256.Load(c);
 }

@@ -8,4 +8,6 @@ public readonly unsafe struct Ptr(Real* p)
     public static implicit operator Ptr(Real* p) => new(p);
 
     public static implicit operator Real*(Ptr ptr) => ptr.p;
+
+    public static Ptr operator +(Ptr ptr, long offset) => new(ptr.p + offset);
 }

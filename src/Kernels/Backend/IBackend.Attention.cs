@@ -1,0 +1,46 @@
+namespace TinyDpo.Kernels;
+
+/// <summary>The shape of an attention layer. Query head h reads key/value head h / (Heads / KeyValueHeads).</summary>
+public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int HeadSize)
+{
+    public int QueryWidth => Heads * HeadSize;
+
+    public int KeyValueWidth => KeyValueHeads * HeadSize;
+
+    /// <summary>Scores are q . k times this.</summary>
+    public Real Scale => 1 / Real.Sqrt(HeadSize);
+}
+
+public partial interface IBackend
+{
+    /// <summary>
+    /// Rotary positions (Su et al. 2021) on x [tokens, heads * headSize]: each pair of a head turns by the angle of its token's position.
+    /// cosines and sines are [positions, headSize / 2]. A pair is (i, i + headSize / 2), as in Hugging Face, or (2i, 2i + 1) when
+    /// <paramref name="interleaved"/>, as in llama2.c. <paramref name="inverse"/> turns back, which is the gradient.
+    /// </summary>
+    void Rotary(
+        DeviceBuffer x, IndexBuffer positions, DeviceBuffer cosines, DeviceBuffer sines, int tokens, int heads, int headSize, bool interleaved,
+        bool inverse, DeviceBuffer y, bool accumulate);
+
+    /// <summary>
+    /// Causal attention over packed segments: see <see cref="Segment"/>. q, output [tokens, heads * headSize]; k, v [tokens, kvHeads *
+    /// headSize]; logSumExp [heads, tokens] is kept for the backward pass, which computes the probabilities again instead of storing them.
+    /// </summary>
+    void SegmentAttention(
+        AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output, DeviceBuffer logSumExp);
+
+    void SegmentAttentionBackward(
+        AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output,
+        DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv, bool accumulate);
+
+    /// <summary>
+    /// Puts row s of k and v [sequences, kvWidth] at place lengths[s] - 1 of sequence s in the caches [sequences, capacity, kvWidth].
+    /// </summary>
+    void AppendCache(
+        DeviceBuffer k, DeviceBuffer v, IndexBuffer lengths, int sequences, int capacity, int width, DeviceBuffer kCache, DeviceBuffer vCache);
+
+    /// <summary>One query a sequence, q [sequences, heads * headSize], against the first lengths[s] keys of its cache.</summary>
+    void DecodeAttention(
+        AttentionShape shape, DeviceBuffer q, DeviceBuffer kCache, DeviceBuffer vCache, IndexBuffer lengths, int sequences, int capacity,
+        DeviceBuffer output);
+}

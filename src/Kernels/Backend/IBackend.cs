@@ -1,0 +1,25 @@
+namespace TinyDpo.Kernels;
+
+/// <summary>
+/// A device: its memory and one method for each kernel. Matrices are dense and row-major. A method that produces a gradient takes
+/// `accumulate`: false writes the result (what stood there is not read), true adds to it. Every kernel accepts any size, none included.
+/// </summary>
+public partial interface IBackend : IDisposable
+{
+    /// <summary>The name that --device takes.</summary>
+    string Name { get; }
+
+    DeviceMemoryManager Memory { get; }
+
+    void Upload(ReadOnlySpan<Real> source, DeviceBuffer destination);
+
+    void Upload(ReadOnlySpan<int> source, IndexBuffer destination);
+
+    void Download(DeviceBuffer source, Span<Real> destination);
+
+    void Download(IndexBuffer source, Span<int> destination);
+
+    void Copy(DeviceBuffer source, DeviceBuffer destination);
+
+    void Fill(DeviceBuffer destination, Real value);
+}

@@ -1,0 +1,133 @@
+using System.Runtime.Intrinsics;
+
+namespace TinyDpo.Kernels;
+
+public sealed unsafe partial class CpuBackend
+{
+    public void Rotary(
+        DeviceBuffer x, IndexBuffer positions, DeviceBuffer cosines, DeviceBuffer sines, int tokens, int heads, int headSize, bool interleaved,
+        bool inverse, DeviceBuffer y, bool accumulate)
+    {
+        var width = heads * headSize;
+        RequireLength(x, (long)tokens * width);
+        RequireLength(y, (long)tokens * width);
+        RequireIndices(positions, 0, tokens, cosines.Length / (headSize / 2));
+        var state = (
+            x: (Ptr)Data(x), positions: (nint)Data(positions), cos: (Ptr)Data(cosines), sin: (Ptr)Data(sines), y: (Ptr)Data(y), heads, headSize);
+        _team.For(tokens, RowGrain(width), (state, interleaved, inverse, accumulate), static (s, from, to) =>
+        {
+            var ((px, positions, pCos, pSin, py, heads, headSize), interleaved, inverse, accumulate) = s;
+            var half = headSize / 2;
+            for (var t = from; t < to; t++)
+            {
+                var angle = ((int*)positions)[t] * half;
+                for (var h = 0; h < heads; h++)
+                {
+                    var at = ((long)t * heads + h) * headSize;
+                    if (interleaved)
+                    {
+                        RotateInterleaved(px + at, pCos + angle, pSin + angle, half, inverse, py + at, accumulate);
+                    }
+                    else
+                    {
+                        RotateHalves(px + at, pCos + angle, pSin + angle, half, inverse, py + at, accumulate);
+                    }
+                }
+            }
+        });
+    }
+
+    public void SegmentAttention(
+        AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output, DeviceBuffer logSumExp)
+    {
+        RequireAttention(shape, segments.Tokens, q, k, v, output);
+        RequireLength(logSumExp, (long)segments.Tokens * shape.Heads);
+        Kernels.SegmentAttention.Forward(
+            _team, segments, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
+            Data(k), shape.KeyValueWidth, Data(v), shape.KeyValueWidth, Data(output), shape.QueryWidth, Data(logSumExp));
+    }
+
+    public void SegmentAttentionBackward(
+        AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output,
+        DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv, bool accumulate)
+    {
+        RequireAttention(shape, segments.Tokens, q, k, v, output);
+        RequireAttention(shape, segments.Tokens, dq, dk, dv, dOutput);
+        Kernels.SegmentAttention.Backward(
+            _team, segments, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
+            Data(k), shape.KeyValueWidth, Data(v), shape.KeyValueWidth, Data(output), shape.QueryWidth, Data(logSumExp), Data(dOutput), Data(dq),
+            Data(dk), Data(dv), accumulate);
+    }
+
+    public void AppendCache(
+        DeviceBuffer k, DeviceBuffer v, IndexBuffer lengths, int sequences, int capacity, int width, DeviceBuffer kCache, DeviceBuffer vCache)
+    {
+        RequireLength(k, (long)sequences * width);
+        RequireLength(v, (long)sequences * width);
+        RequireLength(kCache, (long)sequences * capacity * width);
+        RequireLength(vCache, (long)sequences * capacity * width);
+        for (var s = 0; s < sequences; s++)
+        {
+            var length = Data(lengths)[s];
+            if (length < 1 || length > capacity)
+            {
+                throw new ArgumentException($"sequence {s} of length {length} in a cache of capacity {capacity}");
+            }
+            var at = (((long)s * capacity) + length - 1) * width;
+            new ReadOnlySpan<Real>(Data(k) + ((long)s * width), width).CopyTo(new Span<Real>(Data(kCache) + at, width));
+            new ReadOnlySpan<Real>(Data(v) + ((long)s * width), width).CopyTo(new Span<Real>(Data(vCache) + at, width));
+        }
+    }
+
+    public void DecodeAttention(
+        AttentionShape shape, DeviceBuffer q, DeviceBuffer kCache, DeviceBuffer vCache, IndexBuffer lengths, int sequences, int capacity,
+        DeviceBuffer output)
+    {
+        RequireLength(q, (long)sequences * shape.QueryWidth);
+        RequireLength(output, (long)sequences * shape.QueryWidth);
+        RequireLength(kCache, (long)sequences * capacity * shape.KeyValueWidth);
+        RequireLength(vCache, (long)sequences * capacity * shape.KeyValueWidth);
+        RequireLength(lengths, sequences);
+        Kernels.DecodeAttention.Forward(
+            _team, sequences, Data(lengths), shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
+            Data(kCache), shape.KeyValueWidth, (nint)capacity * shape.KeyValueWidth, Data(vCache), shape.KeyValueWidth,
+            (nint)capacity * shape.KeyValueWidth, Data(output), shape.QueryWidth);
+    }
+
+    private static void RequireAttention(AttentionShape shape, int tokens, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output)
+    {
+        RequireLength(q, (long)tokens * shape.QueryWidth);
+        RequireLength(k, (long)tokens * shape.KeyValueWidth);
+        RequireLength(v, (long)tokens * shape.KeyValueWidth);
+        RequireLength(output, (long)tokens * shape.QueryWidth);
+    }
+
+    private static void RotateHalves(Real* x, Real* cos, Real* sin, int half, bool inverse, Real* y, bool accumulate)
+    {
+        for (var i = 0; i < half; i += Lanes)
+        {
+            var count = half - i;
+            var c = VectorRow.Load(cos + i, count);
+            var s = VectorRow.Load(sin + i, count);
+            s = inverse ? -s : s;
+            var a = VectorRow.Load(x + i, count);
+            var b = VectorRow.Load(x + half + i, count);
+            var first = (a * c) - (b * s);
+            var second = (b * c) + (a * s);
+            VectorRow.Store(accumulate ? VectorRow.Load(y + i, count) + first : first, y + i, count);
+            VectorRow.Store(accumulate ? VectorRow.Load(y + half + i, count) + second : second, y + half + i, count);
+        }
+    }
+
+    private static void RotateInterleaved(Real* x, Real* cos, Real* sin, int half, bool inverse, Real* y, bool accumulate)
+    {
+        for (var i = 0; i < half; i++)
+        {
+            var s = inverse ? -sin[i] : sin[i];
+            var first = (x[2 * i] * cos[i]) - (x[(2 * i) + 1] * s);
+            var second = (x[(2 * i) + 1] * cos[i]) + (x[2 * i] * s);
+            y[2 * i] = accumulate ? y[2 * i] + first : first;
+            y[(2 * i) + 1] = accumulate ? y[(2 * i) + 1] + second : second;
+        }
+    }
+}

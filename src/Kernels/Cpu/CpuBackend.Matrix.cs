@@ -1,0 +1,126 @@
+using System.Runtime.Intrinsics;
+
+namespace TinyDpo.Kernels;
+
+public sealed unsafe partial class CpuBackend
+{
+    // Columns of one worker's strip in kernels that add up rows: a few cache lines, so that a strip's sums stay in registers and L1.
+    private const int ColumnGrain = 64;
+
+    public void Gemm(bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c)
+    {
+        RequireLength(a, (long)m * k);
+        RequireLength(b, (long)k * n);
+        RequireLength(c, (long)m * n);
+        Kernels.Gemm.Multiply(
+            _team, transA, transB, m, n, k, alpha, Data(a), transA ? m : k, Data(b), transB ? k : n, accumulate, Data(c), n);
+    }
+
+    public void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns)
+    {
+        RequireLength(y, (long)rows * columns);
+        RequireLength(bias, columns);
+        _team.For(rows, RowGrain(columns), (y: (Ptr)Data(y), bias: (Ptr)Data(bias), columns), static (s, from, to) =>
+        {
+            for (var r = from; r < to; r++)
+            {
+                Real* y = s.y + ((long)r * s.columns), bias = s.bias;
+                for (var j = 0; j < s.columns; j += Lanes)
+                {
+                    var count = s.columns - j;
+                    VectorRow.Store(VectorRow.Load(y + j, count) + VectorRow.Load(bias + j, count), y + j, count);
+                }
+            }
+        });
+    }
+
+    public void ColumnSum(DeviceBuffer x, int rows, int columns, DeviceBuffer sum, bool accumulate)
+    {
+        RequireLength(x, (long)rows * columns);
+        RequireLength(sum, columns);
+        _team.For(columns, ColumnGrain, (x: (Ptr)Data(x), sum: (Ptr)Data(sum), rows, columns, accumulate), static (s, from, to) =>
+        {
+            Real* x = s.x, sum = s.sum;
+            for (var j = from; j < to; j += Lanes)
+            {
+                var count = to - j;
+                var total = Vector256<Real>.Zero;
+                for (var r = 0; r < s.rows; r++)
+                {
+                    total += VectorRow.Load(x + ((long)r * s.columns) + j, count);
+                }
+                VectorRow.Store(s.accumulate ? VectorRow.Load(sum + j, count) + total : total, sum + j, count);
+            }
+        });
+    }
+
+    public void GatherRows(DeviceBuffer table, IndexBuffer index, int from, int count, int columns, DeviceBuffer y)
+    {
+        RequireLength(y, (long)count * columns);
+        RequireLength(index, (long)from + count);
+        RequireIndices(index, from, count, columns == 0 ? int.MaxValue : table.Length / columns);
+        var state = (table: (Ptr)Data(table), index: (nint)(Data(index) + from), y: (Ptr)Data(y), columns);
+        _team.For(count, RowGrain(columns), state, static (s, from, to) =>
+        {
+            Real* table = s.table, y = s.y;
+            var index = (int*)s.index;
+            for (var i = from; i < to; i++)
+            {
+                new ReadOnlySpan<Real>(table + ((long)index[i] * s.columns), s.columns).CopyTo(
+                    new Span<Real>(y + ((long)i * s.columns), s.columns));
+            }
+        });
+    }
+
+    public void ScatterAddRows(DeviceBuffer y, IndexBuffer index, int from, int count, int columns, DeviceBuffer table, int tableRows, bool accumulate)
+    {
+        RequireLength(y, (long)count * columns);
+        RequireLength(index, (long)from + count);
+        RequireLength(table, (long)tableRows * columns);
+        RequireIndices(index, from, count, tableRows);
+        var state = (y: (Ptr)Data(y), index: (nint)(Data(index) + from), table: (Ptr)Data(table), count, columns, accumulate);
+
+        // Each worker owns a range of table rows and reads the whole index: no two add to the same row, and each row's order is that of i.
+        var grain = Math.Max(1, (tableRows + Threads - 1) / Threads);
+        _team.For(tableRows, grain, state, static (s, fromRow, toRow) =>
+        {
+            Real* y = s.y, table = s.table;
+            var index = (int*)s.index;
+            if (!s.accumulate)
+            {
+                new Span<Real>(table + ((long)fromRow * s.columns), (toRow - fromRow) * s.columns).Clear();
+            }
+            for (var i = 0; i < s.count; i++)
+            {
+                if (index[i] >= fromRow && index[i] < toRow)
+                {
+                    AddTo(table + ((long)index[i] * s.columns), y + ((long)i * s.columns), s.columns);
+                }
+            }
+        });
+    }
+
+    /// <summary>Rows a worker takes at a time, for about <see cref="ElementGrain"/> elements.</summary>
+    private static int RowGrain(int columns) => Math.Max(1, ElementGrain / 4 / Math.Max(1, columns));
+
+    private static void AddTo(Real* destination, Real* source, int length)
+    {
+        for (var j = 0; j < length; j += Lanes)
+        {
+            var count = length - j;
+            VectorRow.Store(VectorRow.Load(destination + j, count) + VectorRow.Load(source + j, count), destination + j, count);
+        }
+    }
+
+    private static void RequireIndices(IndexBuffer index, int from, int count, int limit)
+    {
+        var values = new ReadOnlySpan<int>(Data(index) + from, count);
+        foreach (var value in values)
+        {
+            if ((uint)value >= (uint)limit)
+            {
+                throw new ArgumentException($"row {value} of a table of {limit} rows");
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+using System.Runtime.Intrinsics;
+
+namespace TinyDpo.Kernels;
+
+public sealed unsafe partial class CpuBackend
+{
+    public void RmsNorm(DeviceBuffer x, DeviceBuffer weight, int rows, int columns, Real epsilon, DeviceBuffer y, DeviceBuffer reciprocal)
+    {
+        RequireLength(x, (long)rows * columns);
+        RequireLength(weight, columns);
+        RequireLength(y, (long)rows * columns);
+        RequireLength(reciprocal, rows);
+        var state = (x: (Ptr)Data(x), w: (Ptr)Data(weight), y: (Ptr)Data(y), r: (Ptr)Data(reciprocal), columns, epsilon);
+        _team.For(rows, RowGrain(columns), state, static (s, from, to) =>
+        {
+            Real* w = s.w, reciprocal = s.r;
+            for (var row = from; row < to; row++)
+            {
+                Real* x = s.x + ((long)row * s.columns), y = s.y + ((long)row * s.columns);
+                var scale = 1 / Real.Sqrt((Dot(x, x, s.columns) / s.columns) + s.epsilon);
+                reciprocal[row] = scale;
+                for (var j = 0; j < s.columns; j += Lanes)
+                {
+                    var count = s.columns - j;
+                    VectorRow.Store(VectorRow.Load(x + j, count) * scale * VectorRow.Load(w + j, count), y + j, count);
+                }
+            }
+        });
+    }
+
+    // With n = x r, r = 1 / rms: dx = r (w dy - n mean(n w dy)).
+    public void RmsNormBackwardInput(
+        DeviceBuffer x, DeviceBuffer weight, DeviceBuffer reciprocal, DeviceBuffer dy, int rows, int columns, DeviceBuffer dx, bool accumulate)
+    {
+        RequireLength(dx, (long)rows * columns);
+        var state = (x: (Ptr)Data(x), w: (Ptr)Data(weight), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dx: (Ptr)Data(dx), columns, accumulate);
+        _team.For(rows, RowGrain(columns), state, static (s, from, to) =>
+        {
+            Real* w = s.w, reciprocal = s.r;
+            for (var row = from; row < to; row++)
+            {
+                var start = (long)row * s.columns;
+                Real* x = s.x + start, dy = s.dy + start, dx = s.dx + start;
+                var r = reciprocal[row];
+                var dot = TripleDot(x, w, dy, s.columns);
+                var pull = r * r * r * dot / s.columns;
+                for (var j = 0; j < s.columns; j += Lanes)
+                {
+                    var count = s.columns - j;
+                    var value = (VectorRow.Load(w + j, count) * VectorRow.Load(dy + j, count) * r) - (VectorRow.Load(x + j, count) * pull);
+                    VectorRow.Store(s.accumulate ? VectorRow.Load(dx + j, count) + value : value, dx + j, count);
+                }
+            }
+        });
+    }
+
+    public void RmsNormBackwardWeight(
+        DeviceBuffer x, DeviceBuffer reciprocal, DeviceBuffer dy, int rows, int columns, DeviceBuffer dWeight, bool accumulate)
+    {
+        RequireLength(dWeight, columns);
+        var state = (x: (Ptr)Data(x), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dw: (Ptr)Data(dWeight), rows, columns, accumulate);
+        _team.For(columns, ColumnGrain, state, static (s, from, to) =>
+        {
+            Real* reciprocal = s.r, dw = s.dw;
+            for (var j = from; j < to; j += Lanes)
+            {
+                var count = to - j;
+                var total = Vector256<Real>.Zero;
+                for (var row = 0; row < s.rows; row++)
+                {
+                    var at = ((long)row * s.columns) + j;
+                    total += VectorRow.Load(s.dy + at, count) * VectorRow.Load(s.x + at, count) * reciprocal[row];
+                }
+                VectorRow.Store(s.accumulate ? VectorRow.Load(dw + j, count) + total : total, dw + j, count);
+            }
+        });
+    }
+
+    public void LayerNorm(
+        DeviceBuffer x, DeviceBuffer weight, DeviceBuffer bias, int rows, int columns, Real epsilon, DeviceBuffer y, DeviceBuffer mean,
+        DeviceBuffer reciprocal)
+    {
+        RequireLength(x, (long)rows * columns);
+        RequireLength(y, (long)rows * columns);
+        var state = (x: (Ptr)Data(x), w: (Ptr)Data(weight), b: (Ptr)Data(bias), y: (Ptr)Data(y), mean: (Ptr)Data(mean), r: (Ptr)Data(reciprocal));
+        _team.For(rows, RowGrain(columns), (state, columns, epsilon), static (s, from, to) =>
+        {
+            var ((px, pw, pb, py, pMean, pReciprocal), columns, epsilon) = s;
+            Real* w = pw, b = pb, means = pMean, reciprocals = pReciprocal;
+            for (var row = from; row < to; row++)
+            {
+                Real* x = px + ((long)row * columns), y = py + ((long)row * columns);
+                var mean = RowSum(x, columns) / columns;
+                var reciprocal = 1 / Real.Sqrt((SquaredDeviations(x, mean, columns) / columns) + epsilon);
+                means[row] = mean;
+                reciprocals[row] = reciprocal;
+                var center = Vector256.Create(mean);
+                for (var j = 0; j < columns; j += Lanes)
+                {
+                    var count = columns - j;
+                    var normal = (VectorRow.Load(x + j, count) - center) * reciprocal;
+                    VectorRow.Store((normal * VectorRow.Load(w + j, count)) + VectorRow.Load(b + j, count), y + j, count);
+                }
+            }
+        });
+    }
+
+    // With n = (x - mean) r: dx = r (w dy - mean(w dy) - n mean(n w dy)).
+    public void LayerNormBackwardInput(
+        DeviceBuffer x, DeviceBuffer weight, DeviceBuffer mean, DeviceBuffer reciprocal, DeviceBuffer dy, int rows, int columns,
+        DeviceBuffer dx, bool accumulate)
+    {
+        RequireLength(dx, (long)rows * columns);
+        var state = (x: (Ptr)Data(x), w: (Ptr)Data(weight), mean: (Ptr)Data(mean), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dx: (Ptr)Data(dx));
+        _team.For(rows, RowGrain(columns), (state, columns, accumulate), static (s, from, to) =>
+        {
+            var ((px, pw, pMean, pReciprocal, pdy, pdx), columns, accumulate) = s;
+            Real* w = pw, means = pMean, reciprocals = pReciprocal;
+            for (var row = from; row < to; row++)
+            {
+                var start = (long)row * columns;
+                Real* x = px + start, dy = pdy + start, dx = pdx + start;
+                var r = reciprocals[row];
+                var sum = Dot(w, dy, columns);
+                var dot = (TripleDot(x, w, dy, columns) - (means[row] * sum)) * r;
+                var center = Vector256.Create(means[row]);
+                var shift = Vector256.Create(sum / columns);
+                for (var j = 0; j < columns; j += Lanes)
+                {
+                    var count = columns - j;
+                    var normal = (VectorRow.Load(x + j, count) - center) * r;
+                    var value = ((VectorRow.Load(w + j, count) * VectorRow.Load(dy + j, count)) - shift - (normal * (dot / columns))) * r;
+                    VectorRow.Store(accumulate ? VectorRow.Load(dx + j, count) + value : value, dx + j, count);
+                }
+            }
+        });
+    }
+
+    public void LayerNormBackwardWeight(
+        DeviceBuffer x, DeviceBuffer mean, DeviceBuffer reciprocal, DeviceBuffer dy, int rows, int columns, DeviceBuffer dWeight, bool accumulate)
+    {
+        RequireLength(dWeight, columns);
+        var state = (x: (Ptr)Data(x), mean: (Ptr)Data(mean), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dw: (Ptr)Data(dWeight));
+        _team.For(columns, ColumnGrain, (state, rows, columns, accumulate), static (s, from, to) =>
+        {
+            var ((x, pMean, pReciprocal, dy, pdw), rows, columns, accumulate) = s;
+            Real* means = pMean, reciprocals = pReciprocal, dw = pdw;
+            for (var j = from; j < to; j += Lanes)
+            {
+                var count = to - j;
+                var total = Vector256<Real>.Zero;
+                for (var row = 0; row < rows; row++)
+                {
+                    var at = ((long)row * columns) + j;
+                    var normal = (VectorRow.Load(x + at, count) - Vector256.Create(means[row])) * reciprocals[row];
+                    total += VectorRow.Load(dy + at, count) * normal;
+                }
+                VectorRow.Store(accumulate ? VectorRow.Load(dw + j, count) + total : total, dw + j, count);
+            }
+        });
+    }
+
+    private static Real Dot(Real* a, Real* b, int length)
+    {
+        var total = Vector256<Real>.Zero;
+        for (var i = 0; i < length; i += Lanes)
+        {
+            total = Vector256.FusedMultiplyAdd(VectorRow.Load(a + i, length - i), VectorRow.Load(b + i, length - i), total);
+        }
+        return VectorReduction.Sum(total);
+    }
+
+    private static Real TripleDot(Real* a, Real* b, Real* c, int length)
+    {
+        var total = Vector256<Real>.Zero;
+        for (var i = 0; i < length; i += Lanes)
+        {
+            var count = length - i;
+            total = Vector256.FusedMultiplyAdd(
+                VectorRow.Load(a + i, count), VectorRow.Load(b + i, count) * VectorRow.Load(c + i, count), total);
+        }
+        return VectorReduction.Sum(total);
+    }
+
+    private static Real SquaredDeviations(Real* x, Real mean, int length)
+    {
+        var total = Vector256<Real>.Zero;
+        var center = Vector256.Create(mean);
+        for (var i = 0; i < length; i += Lanes)
+        {
+            // Lanes past the end are zeros in memory's stead: their deviation must not count.
+            var deviation = VectorRow.Mask(VectorRow.Load(x + i, length - i) - center, length - i);
+            total = Vector256.FusedMultiplyAdd(deviation, deviation, total);
+        }
+        return VectorReduction.Sum(total);
+    }
+}

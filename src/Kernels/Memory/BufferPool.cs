@@ -1,0 +1,60 @@
+using System.Numerics;
+
+namespace TinyDpo.Kernels;
+
+/// <summary>
+/// Keeps freed blocks by size class, so that a steady step allocates nothing. Classes are four to a power of two: at most a quarter of a
+/// block is slack.
+/// </summary>
+/// <param name="allocate">Takes bytes from the device, aligned to 64.</param>
+/// <param name="free">Gives a block back to the device.</param>
+public sealed class BufferPool(Func<nuint, nint> allocate, Action<nint> free) : IDisposable
+{
+    private readonly Dictionary<nuint, Stack<nint>> _free = [];
+    private readonly HashSet<nint> _all = [];
+
+    /// <summary>Bytes taken from the device, in use or kept for reuse.</summary>
+    public long Bytes { get; private set; }
+
+    public (nint Address, nuint Capacity) Take(nuint bytes)
+    {
+        var capacity = SizeClass(bytes);
+        if (_free.TryGetValue(capacity, out var blocks) && blocks.TryPop(out var address))
+        {
+            return (address, capacity);
+        }
+        address = allocate(capacity);
+        _all.Add(address);
+        Bytes += (long)capacity;
+        return (address, capacity);
+    }
+
+    public void Give(nint address, nuint capacity)
+    {
+        if (!_free.TryGetValue(capacity, out var blocks))
+        {
+            _free.Add(capacity, blocks = new Stack<nint>());
+        }
+        blocks.Push(address);
+    }
+
+    public void Dispose()
+    {
+        foreach (var address in _all)
+        {
+            free(address);
+        }
+        _all.Clear();
+        _free.Clear();
+    }
+
+    private static nuint SizeClass(nuint bytes)
+    {
+        if (bytes <= 256)
+        {
+            return 256;
+        }
+        var quarter = (nuint)BitOperations.RoundUpToPowerOf2((ulong)bytes) / 8;
+        return (bytes + quarter - 1) / quarter * quarter;
+    }
+}

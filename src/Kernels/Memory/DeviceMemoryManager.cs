@@ -1,0 +1,67 @@
+namespace TinyDpo.Kernels;
+
+/// <summary>
+/// The memory of one backend: a pool, the stack of scopes, and a count of what is out. Two lifetimes: <see cref="Allocate"/> for
+/// parameters and optimiser state, <see cref="Rent"/> for what belongs to a step.
+/// </summary>
+public sealed class DeviceMemoryManager(BufferPool pool) : IDisposable
+{
+    /// <summary>The innermost open scope.</summary>
+    public MemoryScope? Current { get; internal set; }
+
+    /// <summary>Buffers rented and not yet given back: the same after every step, else something leaks.</summary>
+    public int Outstanding { get; private set; }
+
+    /// <summary>Bytes held on the device, in use or pooled.</summary>
+    public long Bytes => pool.Bytes;
+
+    /// <summary>Set by tests: fresh memory is filled with a NaN pattern, so that a kernel which reads what nobody wrote shows.</summary>
+    public Action<DeviceMemory>? Poison { get; set; }
+
+    /// <summary>Uninitialised numbers that live as long as the innermost scope.</summary>
+    public DeviceBuffer Rent(int length)
+    {
+        var scope = RequireScope();
+        var buffer = Allocate(length);
+        scope.Own(buffer);
+        return buffer;
+    }
+
+    /// <summary>Uninitialised integers that live as long as the innermost scope.</summary>
+    public IndexBuffer RentIndex(int length)
+    {
+        var scope = RequireScope();
+        var (address, capacity) = pool.Take((nuint)length * sizeof(int));
+        Outstanding++;
+        var buffer = new IndexBuffer(address, length, capacity);
+        scope.Own(buffer);
+        return buffer;
+    }
+
+    /// <summary>Uninitialised numbers that live until <see cref="Return"/>, or as long as the backend.</summary>
+    public DeviceBuffer Allocate(int length)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        var (address, capacity) = pool.Take((nuint)length * sizeof(Real));
+        Outstanding++;
+        var buffer = new DeviceBuffer(address, length, capacity);
+        Poison?.Invoke(buffer);
+        return buffer;
+    }
+
+    /// <summary>Gives a buffer back before its time; a second call does nothing. Views own nothing and are ignored.</summary>
+    public void Return(DeviceMemory memory)
+    {
+        if (memory.Capacity == 0 || memory.Returned)
+        {
+            return;
+        }
+        pool.Give(memory.MarkReturned(), memory.Capacity);
+        Outstanding--;
+    }
+
+    public void Dispose() => pool.Dispose();
+
+    private MemoryScope RequireScope() =>
+        Current ?? throw new InvalidOperationException("no StepScope is open: tensors of a step need `using var step = new StepScope(backend)`");
+}
