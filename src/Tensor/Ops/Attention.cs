@@ -1,0 +1,125 @@
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Tensors;
+
+/// <summary>The angles of rotary positions, [positions, headSize / 2] each, computed in double (Su et al. 2021).</summary>
+public sealed class RotaryTable
+{
+    public RotaryTable(IBackend backend, int positions, int headSize, double theta, bool interleaved)
+    {
+        var half = headSize / 2;
+        var cosines = new Real[positions * half];
+        var sines = new Real[positions * half];
+        for (var p = 0; p < positions; p++)
+        {
+            for (var i = 0; i < half; i++)
+            {
+                var angle = p * Math.Pow(theta, -2.0 * i / headSize);
+                cosines[(p * half) + i] = (Real)Math.Cos(angle);
+                sines[(p * half) + i] = (Real)Math.Sin(angle);
+            }
+        }
+        (Positions, HeadSize, Interleaved) = (positions, headSize, interleaved);
+        Cosines = backend.Memory.Allocate(cosines.Length);
+        Sines = backend.Memory.Allocate(sines.Length);
+        backend.Upload(cosines, Cosines);
+        backend.Upload(sines, Sines);
+    }
+
+    public int Positions { get; }
+
+    public int HeadSize { get; }
+
+    /// <summary>Whether a pair is (2i, 2i + 1), as in llama2.c, instead of (i, i + headSize / 2), as in Hugging Face.</summary>
+    public bool Interleaved { get; }
+
+    public DeviceBuffer Cosines { get; }
+
+    public DeviceBuffer Sines { get; }
+}
+
+/// <summary>Turns each pair of each head by its token's angle: x, y [tokens, heads * headSize], positions [tokens].</summary>
+internal sealed class RotaryOp : Op
+{
+    private readonly Tensor _x;
+    private readonly IndexBuffer _positions;
+    private readonly RotaryTable _table;
+
+    public RotaryOp(Tensor x, IndexBuffer positions, RotaryTable table)
+        : base(x)
+    {
+        Require(x.Shape.Columns % table.HeadSize == 0, $"rotary: x {x.Shape} does not divide into heads of {table.HeadSize}");
+        Require(positions.Length == x.Shape.Rows, $"rotary: {positions.Length} positions for x {x.Shape}");
+        (_x, _positions, _table) = (x, positions, table);
+    }
+
+    protected override Shape OutputShape => _x.Shape;
+
+    protected override void Forward(DeviceBuffer output) => Rotate(_x.Data, inverse: false, output, accumulate: false);
+
+    // A rotation's transpose is the rotation back.
+    protected override void Backward(DeviceBuffer dOutput)
+    {
+        if (Wants(_x, out var dx, out var accumulate))
+        {
+            Rotate(dOutput, inverse: true, dx, accumulate);
+        }
+    }
+
+    private void Rotate(DeviceBuffer from, bool inverse, DeviceBuffer to, bool accumulate) =>
+        Backend.Rotary(
+            from, _positions, _table.Cosines, _table.Sines, _x.Shape.Rows, _x.Shape.Columns / _table.HeadSize, _table.HeadSize,
+            _table.Interleaved, inverse, to, accumulate);
+}
+
+/// <summary>
+/// Causal attention over packed segments with shared prefixes and grouped key/value heads: q [tokens, heads * headSize], k and v [tokens,
+/// kvHeads * headSize]. Keeps one log-sum-exp a row and head for backward, never a tokens x tokens matrix (Dao et al. 2022).
+/// </summary>
+internal sealed class SegmentAttentionOp : Op
+{
+    private readonly AttentionShape _shape;
+    private readonly SegmentLayout _segments;
+    private readonly Tensor _q;
+    private readonly Tensor _k;
+    private readonly Tensor _v;
+    private DeviceBuffer? _logSumExp;
+
+    public SegmentAttentionOp(AttentionShape shape, SegmentLayout segments, Tensor q, Tensor k, Tensor v)
+        : base(q, k, v)
+    {
+        Require(shape.KeyValueHeads > 0 && shape.Heads % shape.KeyValueHeads == 0, $"attention: {shape.Heads} heads over {shape.KeyValueHeads} key/value heads");
+        Require(q.Shape == Shape.Matrix(segments.Tokens, shape.QueryWidth), $"attention: q {q.Shape} for {segments.Tokens} tokens and {shape}");
+        Require(k.Shape == Shape.Matrix(segments.Tokens, shape.KeyValueWidth) && v.Shape == k.Shape, $"attention: k {k.Shape}, v {v.Shape} for {shape}");
+        (_shape, _segments, _q, _k, _v) = (shape, segments, q, k, v);
+    }
+
+    protected override Shape OutputShape => _q.Shape;
+
+    protected override void Forward(DeviceBuffer output)
+    {
+        _logSumExp = Save(_shape.Heads * _segments.Tokens);
+        Backend.SegmentAttention(_shape, _segments, _q.Data, _k.Data, _v.Data, output, _logSumExp);
+    }
+
+    protected override void Backward(DeviceBuffer dOutput)
+    {
+        // The kernel gives all three at once. Where one is not wanted, or has a contribution already while another has none, it writes to
+        // buffers of its own and what is wanted is added from there.
+        var target = new Tensor[] { _q, _k, _v };
+        var direct = Array.TrueForAll(target, static t => t.RequiresGrad && t.Grad is null) && _q != _k && _k != _v && _q != _v;
+        var gradients = Array.ConvertAll(target, t => direct && Wants(t, out var gradient, out _) ? gradient : Save(t.Shape.Count));
+        Backend.SegmentAttentionBackward(
+            _shape, _segments, _q.Data, _k.Data, _v.Data, OutputData, _logSumExp!, dOutput, gradients[0], gradients[1], gradients[2], accumulate: false);
+        for (var i = 0; i < target.Length && !direct; i++)
+        {
+            if (Wants(target[i], out var gradient, out var accumulate))
+            {
+                Backend.Affine(gradients[i], 1, 0, gradient, accumulate);
+            }
+            Release(gradients[i]);
+        }
+    }
+
+    protected override void ReleaseSaved() => Release(_logSumExp);
+}

@@ -1,0 +1,54 @@
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Tensors;
+
+/// <summary>
+/// y[i] = table[index[i]]: table [rows, columns], index [n], y [n, columns]. Rows may repeat, and backward adds them up. With a table of
+/// embeddings and an index of token ids this is the embedding layer.
+/// </summary>
+internal sealed class RowGatherOp(Tensor table, IndexBuffer index) : Op(table)
+{
+    protected override Shape OutputShape => Shape.Matrix(index.Length, table.Shape.Columns);
+
+    protected override void Forward(DeviceBuffer output) =>
+        Backend.GatherRows(table.Data, index, 0, index.Length, table.Shape.Columns, output);
+
+    protected override void Backward(DeviceBuffer dOutput)
+    {
+        if (Wants(table, out var dTable, out var accumulate))
+        {
+            Backend.ScatterAddRows(dOutput, index, 0, index.Length, table.Shape.Columns, dTable, table.Shape.Rows, accumulate);
+        }
+    }
+}
+
+/// <summary>y = x[from .. from + length) of a vector x [n].</summary>
+internal sealed class SliceOp : Op
+{
+    private readonly Tensor _x;
+    private readonly int _from;
+    private readonly int _length;
+
+    public SliceOp(Tensor x, int from, int length)
+        : base(x)
+    {
+        Require(x.Shape.Rank == 1 && from >= 0 && length >= 0 && from + length <= x.Shape.Count, $"no slice [{from}, {from + length}) of {x.Shape}");
+        (_x, _from, _length) = (x, from, length);
+    }
+
+    protected override Shape OutputShape => Shape.Vector(_length);
+
+    protected override void Forward(DeviceBuffer output) => Backend.Copy(_x.Data.Slice(_from, _length), output);
+
+    protected override void Backward(DeviceBuffer dOutput)
+    {
+        if (Wants(_x, out var dx, out var accumulate))
+        {
+            if (!accumulate)
+            {
+                Backend.Fill(dx, 0);
+            }
+            Backend.Affine(dOutput, 1, 0, dx.Slice(_from, _length), accumulate: true);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Tensors;
+
+/// <summary>
+/// All parameters of a model in one contiguous buffer and their gradients in another, so that an update, the gradient norm and a copy are
+/// one call each. Each parameter is a tensor that looks into both.
+/// </summary>
+public sealed class ParameterSet
+{
+    private readonly Dictionary<string, Tensor> _byName = [];
+    private readonly List<(string Name, Tensor Value)> _tensors = [];
+
+    public ParameterSet(IBackend backend, IEnumerable<(string Name, Shape Shape)> layout)
+    {
+        Backend = backend;
+        var entries = layout.ToList();
+        var total = entries.Sum(static entry => (long)Padded(entry.Shape.Count));
+        if (total > int.MaxValue)
+        {
+            throw new ArgumentException($"a model of {total} parameters: at most {int.MaxValue} fit one buffer");
+        }
+        Values = backend.Memory.Allocate((int)total);
+        Gradients = backend.Memory.Allocate((int)total);
+        backend.Fill(Values, 0);
+        backend.Fill(Gradients, 0);
+        var offset = 0;
+        foreach (var (name, shape) in entries)
+        {
+            var tensor = Tensor.Parameter(backend, shape, Values.Slice(offset, shape.Count), Gradients.Slice(offset, shape.Count));
+            _byName.Add(name, tensor);
+            _tensors.Add((name, tensor));
+            offset += Padded(shape.Count);
+        }
+    }
+
+    public IBackend Backend { get; }
+
+    /// <summary>Every parameter, one after the other; between them stand zeros, up to a multiple of 16 elements.</summary>
+    public DeviceBuffer Values { get; }
+
+    /// <summary>The gradients in the same places.</summary>
+    public DeviceBuffer Gradients { get; }
+
+    public IReadOnlyList<(string Name, Tensor Value)> Tensors => _tensors;
+
+    /// <summary>Number of parameters, without the padding.</summary>
+    public long Count => _tensors.Sum(static entry => (long)entry.Value.Shape.Count);
+
+    public Tensor this[string name] => _byName[name];
+
+    /// <summary>Makes the next contribution to each gradient write instead of add. Touches no memory.</summary>
+    public void ClearGradients()
+    {
+        foreach (var (_, tensor) in _tensors)
+        {
+            tensor.ClearGrad();
+        }
+    }
+
+    /// <summary>Zeroes the gradients that no backward pass has reached since <see cref="ClearGradients"/>, which hold an old step's numbers.</summary>
+    public void CompleteGradients()
+    {
+        foreach (var (_, tensor) in _tensors)
+        {
+            if (tensor.Grad is null)
+            {
+                Backend.Fill(tensor.GradientTarget(out _), 0);
+            }
+        }
+    }
+
+    /// <summary>
+    /// The L2 norm of the whole gradient. Looks at it before anything is written: a NaN or infinity anywhere is found here.
+    /// </summary>
+    /// <exception cref="NonFiniteException">A gradient holds a NaN or an infinity: names its tensor.</exception>
+    public double GradientNorm()
+    {
+        CompleteGradients();
+        var squares = Backend.SumOfSquares(Gradients);
+        if (double.IsFinite(squares))
+        {
+            return Math.Sqrt(squares);
+        }
+        var culprit = _tensors.FirstOrDefault(entry => !double.IsFinite(Backend.SumOfSquares(entry.Value.Grad!)));
+        throw new NonFiniteException($"the gradient of {culprit.Name ?? "the model"}");
+    }
+
+    /// <summary>Copies all values from a set of the same layout.</summary>
+    public void CopyFrom(ParameterSet other) => Backend.Copy(other.Values, Values);
+
+    /// <summary>Gives the buffers back.</summary>
+    public void Free()
+    {
+        Backend.Memory.Return(Values);
+        Backend.Memory.Return(Gradients);
+    }
+
+    private static int Padded(int count) => (count + 15) / 16 * 16;
+}
+
+/// <summary>A NaN or an infinity where a finite number must stand; <see cref="What"/> names it.</summary>
+public sealed class NonFiniteException(string what) : Exception($"{what} is not finite")
+{
+    public string What { get; } = what;
+}
