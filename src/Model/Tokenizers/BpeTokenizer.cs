@@ -69,8 +69,8 @@ public abstract class BpeTokenizer : ITokenizer
     public void Save(string folder)
     {
         Directory.CreateDirectory(folder);
-        WriteFile(Path.Combine(folder, TokenizerFile.TokenizerName), stream => stream.Write(TokenizerJsonWriter.Tokenizer(this)));
-        WriteFile(Path.Combine(folder, TokenizerFile.ConfigurationName), stream => stream.Write(TokenizerJsonWriter.Configuration(this)));
+        AtomicFile.Write(Path.Combine(folder, TokenizerFile.TokenizerName), stream => stream.Write(TokenizerJsonWriter.Tokenizer(this)));
+        AtomicFile.Write(Path.Combine(folder, TokenizerFile.ConfigurationName), stream => stream.Write(TokenizerJsonWriter.Configuration(this)));
     }
 
     /// <summary>Encodes a stretch of text that holds no added token. <paramref name="startsSequence"/>: it came through Encode.</summary>
@@ -100,6 +100,4 @@ public abstract class BpeTokenizer : ITokenizer
             }
         }
     }
-
-    private static void WriteFile(string path, Action<Stream> write) { using var stream = File.Create(path); write(stream); }
 }

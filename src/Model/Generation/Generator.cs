@@ -1,0 +1,170 @@
+using TinyDpo.Kernels;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Models;
+
+/// <summary>How continuations are sampled.</summary>
+public sealed record GenerationOptions
+{
+    /// <summary>The most tokens a continuation gets, the end token included.</summary>
+    public int MaxTokens { get; init; } = 256;
+
+    public SamplingOptions Sampling { get; init; } = new();
+
+    public ulong Seed { get; init; }
+
+    /// <summary>The token that ends a continuation; null to run to <see cref="MaxTokens"/>.</summary>
+    public int? EosId { get; init; }
+
+    /// <summary>Sequences run side by side. No result depends on it.</summary>
+    public int Slots { get; init; } = 256;
+}
+
+/// <summary>A sampled continuation: its tokens, the end token included where one was drawn.</summary>
+public readonly record struct Continuation(int[] Tokens, bool Ended);
+
+/// <summary>
+/// Samples many sequences at once with a key/value cache. Every sequence has a slot; when one ends, the next prompt takes its slot, so the
+/// batch stays full. A prompt is fed token by token through the same step that samples. Each random number is addressed by sequence and
+/// position, so a continuation depends on its seed, index and prompt alone.
+/// </summary>
+public sealed class Generator
+{
+    private readonly Transformer _model;
+    private readonly GenerationOptions _options;
+    private readonly IReadOnlyList<int[]> _prompts;
+    private readonly List<int>[] _sampled;
+    private readonly bool[] _ended;
+
+    private Generator(Transformer model, IReadOnlyList<int[]> prompts, GenerationOptions options)
+    {
+        (_model, _prompts, _options) = (model, prompts, options);
+        _sampled = [.. prompts.Select(static _ => new List<int>())];
+        _ended = new bool[prompts.Count];
+    }
+
+    /// <summary>One continuation a prompt, in order.</summary>
+    /// <param name="model">The model; its weights are read only.</param>
+    /// <param name="prompts">Token ids, none empty.</param>
+    /// <param name="options">Length, temperature, seed.</param>
+    /// <param name="finished">Called with the number of finished sequences.</param>
+    /// <param name="cancellation">Stops between two tokens.</param>
+    /// <exception cref="ArgumentException">A prompt is empty or leaves no room in the model's context.</exception>
+    public static Continuation[] Sample(
+        Transformer model, IReadOnlyList<int[]> prompts, GenerationOptions options, Action<int>? finished = null,
+        CancellationToken cancellation = default)
+    {
+        for (var i = 0; i < prompts.Count; i++)
+        {
+            if (prompts[i].Length == 0 || prompts[i].Length >= model.Config.MaxPositions)
+            {
+                throw new ArgumentException(
+                    $"prompt {i} has {prompts[i].Length} tokens; a prompt needs at least 1 and fewer than the context of {model.Config.MaxPositions}");
+            }
+        }
+        var generator = new Generator(model, prompts, options);
+        if (prompts.Count > 0 && options.MaxTokens > 0)
+        {
+            generator.Run(finished, cancellation);
+        }
+        return [.. generator._sampled.Select((tokens, i) => new Continuation([.. tokens], generator._ended[i]))];
+    }
+
+    private int Limit(int sequence) => Math.Min(_prompts[sequence].Length + _options.MaxTokens, _model.Config.MaxPositions);
+
+    private void Run(Action<int>? finished, CancellationToken cancellation)
+    {
+        using var scope = new StepScope(_model.Backend, gradients: false);
+        var slots = Math.Min(_options.Slots, _prompts.Count);
+        var cache = new KeyValueCache(_model, slots, Enumerable.Range(0, _prompts.Count).Max(Limit));
+        var active = new List<Slot>();
+        var next = 0;
+        for (; next < slots; next++)
+        {
+            active.Add(new Slot { Sequence = next });
+        }
+        while (active.Count > 0)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            Step(active, cache);
+            for (var i = active.Count - 1; i >= 0; i--)
+            {
+                if (!IsFinished(active[i]))
+                {
+                    continue;
+                }
+                if (next < _prompts.Count)
+                {
+                    active[i] = new Slot { Sequence = next++ };
+                }
+                else
+                {
+                    // Slots are rows of the cache: the last one moves into the gap.
+                    cache.Move(active.Count - 1, i, active[^1].Length);
+                    active[i] = active[^1];
+                    active.RemoveAt(active.Count - 1);
+                }
+                finished?.Invoke(next - active.Count);
+            }
+        }
+    }
+
+    private bool IsFinished(Slot slot) =>
+        _ended[slot.Sequence] || _prompts[slot.Sequence].Length + _sampled[slot.Sequence].Count >= Limit(slot.Sequence);
+
+    /// <summary>Feeds one token of every active sequence, and samples for those whose prompt is used up.</summary>
+    private void Step(List<Slot> active, KeyValueCache cache)
+    {
+        var backend = _model.Backend;
+        using var step = new StepScope(backend, gradients: false);
+        var tokens = new int[active.Count];
+        var positions = new int[active.Count];
+        var lengths = new int[active.Count];
+        var sampling = new List<int>();
+        for (var i = 0; i < active.Count; i++)
+        {
+            var slot = active[i];
+            var prompt = _prompts[slot.Sequence];
+            tokens[i] = slot.Length < prompt.Length ? prompt[slot.Length] : _sampled[slot.Sequence][slot.Length - prompt.Length];
+            positions[i] = slot.Length;
+            lengths[i] = ++slot.Length;
+            if (slot.Length >= prompt.Length)
+            {
+                sampling.Add(i);
+            }
+        }
+        var hidden = _model.Hidden(Index(tokens), Index(positions), cache.Attend(Index(lengths), active.Count));
+        if (sampling.Count == 0)
+        {
+            return;
+        }
+        var logits = _model.Logits(hidden, Index([.. sampling]));
+        var drawn = backend.Memory.RentIndex(sampling.Count);
+        backend.Sample(
+            logits.Data, sampling.Count, _model.Config.VocabSize, _options.Sampling, _options.Seed,
+            Index([.. sampling.Select(i => active[i].Sequence)]), Index([.. sampling.Select(i => active[i].Length)]), drawn);
+        var ids = new int[sampling.Count];
+        backend.Download(drawn, ids);
+        for (var i = 0; i < ids.Length; i++)
+        {
+            var sequence = active[sampling[i]].Sequence;
+            _sampled[sequence].Add(ids[i]);
+            _ended[sequence] = ids[i] == _options.EosId;
+        }
+
+        IndexBuffer Index(int[] values)
+        {
+            var buffer = backend.Memory.RentIndex(values.Length);
+            backend.Upload(values, buffer);
+            return buffer;
+        }
+    }
+
+    private sealed class Slot
+    {
+        public required int Sequence { get; init; }
+
+        /// <summary>Tokens fed so far.</summary>
+        public int Length { get; set; }
+    }
+}

@@ -1,0 +1,50 @@
+using TinyDpo.Kernels;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Models;
+
+/// <summary>
+/// The keys and values of every layer for a number of sequences: two buffers [slots, capacity, kvHeads * headSize] a layer. Belongs to the
+/// scope in which it was made.
+/// </summary>
+internal sealed class KeyValueCache
+{
+    private readonly Transformer _model;
+    private readonly int _capacity;
+    private readonly DeviceBuffer[] _keys;
+    private readonly DeviceBuffer[] _values;
+
+    public KeyValueCache(Transformer model, int slots, int capacity)
+    {
+        (_model, _capacity) = (model, capacity);
+        var length = checked(slots * capacity * model.Attention.KeyValueWidth);
+        _keys = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];
+        _values = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];
+    }
+
+    /// <summary>Attention of one new token a slot: appends its key and value, then attends to all that the slot holds.</summary>
+    /// <param name="lengths">Tokens in each slot, the new one included.</param>
+    /// <param name="slots">Number of slots in use: the first so many.</param>
+    public Transformer.AttentionStep Attend(IndexBuffer lengths, int slots) => (layer, q, k, v) =>
+    {
+        var backend = _model.Backend;
+        backend.AppendCache(k.Data, v.Data, lengths, slots, _capacity, _model.Attention.KeyValueWidth, _keys[layer], _values[layer]);
+        var output = Tensor.Uninitialised(backend, q.Shape);
+        backend.DecodeAttention(_model.Attention, q.Data, _keys[layer], _values[layer], lengths, slots, _capacity, output.Data);
+        return output;
+    };
+
+    /// <summary>Copies the first <paramref name="length"/> entries of one slot over another.</summary>
+    public void Move(int from, int to, int length)
+    {
+        if (from == to)
+        {
+            return;
+        }
+        var width = _model.Attention.KeyValueWidth;
+        foreach (var buffer in _keys.Concat(_values))
+        {
+            _model.Backend.Copy(buffer.Slice(from * _capacity * width, length * width), buffer.Slice(to * _capacity * width, length * width));
+        }
+    }
+}

@@ -1,0 +1,117 @@
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Models;
+
+/// <summary>A prompt with its completions: two for a preference pair (chosen, then rejected), one for supervised fine-tuning.</summary>
+public readonly record struct PromptGroup(int[] Prompt, IReadOnlyList<int[]> Completions);
+
+/// <summary>
+/// Sequences on one flat token axis, without padding. A prompt is run once: its completions are segments of their own that attend to it
+/// and continue its positions. A completion's last token predicts nothing, so it is a target only and not run.
+/// Belongs to the scope in which it was packed.
+/// </summary>
+public sealed class PackedBatch
+{
+    private PackedBatch(
+        IndexBuffer tokens, IndexBuffer positions, IndexBuffer rows, IndexBuffer targets, IndexBuffer offsets, SegmentLayout segments,
+        int sequences)
+    {
+        (Tokens, Positions, Rows, Targets, Offsets, Segments, Sequences) = (tokens, positions, rows, targets, offsets, segments, sequences);
+    }
+
+    /// <summary>Input ids [tokens].</summary>
+    public IndexBuffer Tokens { get; }
+
+    /// <summary>Each input's position in its sequence [tokens].</summary>
+    public IndexBuffer Positions { get; }
+
+    /// <summary>For each completion token, the row that predicts it [predictions]; the prompt's last row stands once a completion.</summary>
+    public IndexBuffer Rows { get; }
+
+    /// <summary>The completion tokens [predictions].</summary>
+    public IndexBuffer Targets { get; }
+
+    /// <summary>Where each sequence's predictions begin [sequences + 1].</summary>
+    public IndexBuffer Offsets { get; }
+
+    public SegmentLayout Segments { get; }
+
+    /// <summary>
+    /// Completions in all. Those of rank 0 of every group come first, then those of rank 1: with preference pairs, all chosen, then all
+    /// rejected.
+    /// </summary>
+    public int Sequences { get; }
+
+    /// <summary>The longest sequence that <see cref="Pack"/> would run, in positions.</summary>
+    public static int LongestPosition(PromptGroup group) => group.Prompt.Length + group.Completions.Max(static c => c.Length) - 1;
+
+    /// <summary>Packs groups that all have the same number of completions.</summary>
+    /// <exception cref="ArgumentException">A prompt or completion is empty, or the numbers of completions differ.</exception>
+    public static PackedBatch Pack(IBackend backend, IReadOnlyList<PromptGroup> groups)
+    {
+        var ranks = groups.Count == 0 ? 0 : groups[0].Completions.Count;
+        var tokens = new List<int>();
+        var positions = new List<int>();
+        var segments = new List<Segment>();
+        var firstRows = new int[groups.Count, ranks]; // the input row of each completion's first token
+        for (var g = 0; g < groups.Count; g++)
+        {
+            var (prompt, completions) = groups[g];
+            if (prompt.Length == 0 || completions.Count != ranks || completions.Any(static c => c.Length == 0))
+            {
+                throw new ArgumentException($"group {g}: prompt and completions must not be empty, and each group has {ranks} of them");
+            }
+            var root = tokens.Count;
+            Append(prompt, prompt.Length, 0);
+            segments.Add(new Segment(0, 0, root, prompt.Length));
+            for (var rank = 0; rank < ranks; rank++)
+            {
+                firstRows[g, rank] = tokens.Count;
+                var length = completions[rank].Length - 1;
+                if (length > 0)
+                {
+                    segments.Add(new Segment(root, prompt.Length, tokens.Count, length));
+                    Append(completions[rank], length, prompt.Length);
+                }
+            }
+        }
+
+        var rows = new List<int>();
+        var targets = new List<int>();
+        var offsets = new List<int> { 0 };
+        for (var rank = 0; rank < ranks; rank++)
+        {
+            var root = 0;
+            for (var g = 0; g < groups.Count; g++)
+            {
+                var completion = groups[g].Completions[rank];
+                for (var i = 0; i < completion.Length; i++)
+                {
+                    rows.Add(i == 0 ? root + groups[g].Prompt.Length - 1 : firstRows[g, rank] + i - 1);
+                    targets.Add(completion[i]);
+                }
+                offsets.Add(rows.Count);
+                root += groups[g].Prompt.Length + groups[g].Completions.Sum(static c => c.Length - 1);
+            }
+        }
+        return new PackedBatch(
+            Index(tokens), Index(positions), Index(rows), Index(targets), Index(offsets),
+            SegmentLayout.Validate([.. segments], tokens.Count), groups.Count * ranks);
+
+        void Append(int[] ids, int count, int firstPosition)
+        {
+            for (var i = 0; i < count; i++)
+            {
+                tokens.Add(ids[i]);
+                positions.Add(firstPosition + i);
+            }
+        }
+
+        IndexBuffer Index(List<int> values)
+        {
+            var buffer = backend.Memory.RentIndex(values.Count);
+            backend.Upload([.. values], buffer);
+            return buffer;
+        }
+    }
+}

@@ -1,0 +1,121 @@
+using TinyDpo.Kernels;
+using TinyDpo.Tensors;
+using static TinyDpo.Tensors.Functions;
+
+namespace TinyDpo.Models;
+
+/// <summary>
+/// A decoder-only transformer in the style of Llama (Touvron et al. 2023): RMSNorm before each part, rotary positions, grouped key/value
+/// heads, SwiGLU, no biases. Parameters bear the names of Hugging Face's LlamaForCausalLM; weights are [out, in].
+/// </summary>
+public sealed class Transformer : Module
+{
+    private readonly TransformerLayer[] _layers;
+    private readonly Tensor _embedding;
+    private readonly Tensor _norm;
+
+    public Transformer(ModelConfig config, IBackend backend)
+    {
+        Config = config;
+        Backend = backend;
+        Weights = new ParameterSet(backend, Layout(config));
+        Rotary = new RotaryTable(backend, config.MaxPositions, config.HeadSize, config.RopeTheta, config.RotaryInterleaved);
+        _embedding = Weights["model.embed_tokens.weight"];
+        _norm = Weights["model.norm.weight"];
+        Head = config.TieEmbeddings ? _embedding : Weights["lm_head.weight"];
+        _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new TransformerLayer(config, Weights, i, Rotary))];
+    }
+
+    /// <summary>How a layer's queries meet keys and values: packed segments in training, a cache in generation.</summary>
+    /// <param name="layer">The layer's number.</param>
+    /// <param name="q">[tokens, heads * headSize], turned to its positions.</param>
+    /// <param name="k">[tokens, kvHeads * headSize], turned likewise.</param>
+    /// <param name="v">[tokens, kvHeads * headSize].</param>
+    internal delegate Tensor AttentionStep(int layer, Tensor q, Tensor k, Tensor v);
+
+    public ModelConfig Config { get; }
+
+    public IBackend Backend { get; }
+
+    public ParameterSet Weights { get; }
+
+    /// <summary>The output head [vocabulary, hidden]: the embedding itself where they are tied.</summary>
+    public Tensor Head { get; }
+
+    internal RotaryTable Rotary { get; }
+
+    internal AttentionShape Attention => new(Config.Heads, Config.KeyValueHeads, Config.HeadSize);
+
+    public override IEnumerable<(string Name, Tensor Value)> Parameters() => Weights.Tensors;
+
+    /// <summary>
+    /// New weights: norms 1, everything else normal with deviation 0.02, the projections back into the residual stream divided by
+    /// sqrt(2 layers) as in GPT-2. A number depends on the seed and its place alone.
+    /// </summary>
+    public void Initialise(ulong seed)
+    {
+        var tensor = 0;
+        foreach (var (name, value) in Parameters())
+        {
+            var deviation = name.EndsWith("o_proj.weight", StringComparison.Ordinal) || name.EndsWith("down_proj.weight", StringComparison.Ordinal)
+                ? 0.02 / Math.Sqrt(2 * Config.Layers)
+                : 0.02;
+            var values = new Real[value.Shape.Count];
+            for (var i = 0; i < values.Length; i++)
+            {
+                values[i] = value.Shape.Rank == 1 ? 1 : (Real)(deviation * Philox.Normal(seed, RandomPurpose.Initialise, 0, tensor, i));
+            }
+            Backend.Upload(values, value.Data);
+            tensor++;
+        }
+    }
+
+    /// <summary>The last hidden state of every token, after the final norm: [tokens, hidden].</summary>
+    public Tensor Hidden(PackedBatch batch) =>
+        Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v));
+
+    /// <summary>log pi(token | before) of every completion token: [predictions].</summary>
+    public Tensor TokenLogProbs(PackedBatch batch) => LinearLogProb(Hidden(batch), Head, batch.Rows, batch.Targets);
+
+    /// <summary>log pi(completion | prompt), the sum over its tokens: [sequences].</summary>
+    public Tensor SequenceLogProbs(PackedBatch batch) => SegmentSum(TokenLogProbs(batch), batch.Offsets);
+
+    /// <summary>The logits of the next token after each of the given rows: [rows, vocabulary].</summary>
+    public Tensor Logits(Tensor hidden, IndexBuffer rows) => Linear(RowGather(hidden, rows), Head);
+
+    /// <summary>A copy on the same backend with weights of its own: the reference of a policy.</summary>
+    public Transformer Clone()
+    {
+        var copy = new Transformer(Config, Backend);
+        copy.Weights.CopyFrom(Weights);
+        return copy;
+    }
+
+    internal Tensor Hidden(IndexBuffer tokens, IndexBuffer positions, AttentionStep attention)
+    {
+        var x = RowGather(_embedding, tokens);
+        foreach (var layer in _layers)
+        {
+            x = layer.Forward(x, positions, attention);
+        }
+        return RmsNorm(x, _norm, Config.RmsNormEpsilon);
+    }
+
+    /// <summary>Names and shapes of all parameters, as Hugging Face has them.</summary>
+    internal static IEnumerable<(string Name, Shape Shape)> Layout(ModelConfig c)
+    {
+        yield return ("model.embed_tokens.weight", Shape.Matrix(c.VocabSize, c.HiddenSize));
+        for (var i = 0; i < c.Layers; i++)
+        {
+            foreach (var entry in TransformerLayer.Layout(c, i))
+            {
+                yield return entry;
+            }
+        }
+        yield return ("model.norm.weight", Shape.Vector(c.HiddenSize));
+        if (!c.TieEmbeddings)
+        {
+            yield return ("lm_head.weight", Shape.Matrix(c.VocabSize, c.HiddenSize));
+        }
+    }
+}
