@@ -21,28 +21,11 @@ internal static class TextLines
     /// <exception cref="InputException">As for <see cref="Read"/>; or a line is not a JSON object.</exception>
     public static IEnumerable<(int Line, JsonElement Row)> ReadJson(string path)
     {
-        foreach (var (line, text) in Read(path))
+        foreach (var (line, row) in JsonInput.ReadLines(path))
         {
-            if (!string.IsNullOrWhiteSpace(text))
-            {
-                yield return (line, ParseObject(path, line, text));
-            }
-        }
-    }
-
-    private static JsonElement ParseObject(string path, int line, string text)
-    {
-        try
-        {
-            using var document = JsonDocument.Parse(text);
-            return document.RootElement.ValueKind == JsonValueKind.Object
-                ? document.RootElement.Clone()
+            yield return row.ValueKind == JsonValueKind.Object
+                ? (line, row)
                 : throw new InputException(path, $"line {line}", "is not a JSON object", "write one object {...} a line (JSON Lines)");
-        }
-        catch (JsonException e)
-        {
-            throw new InputException(path, $"line {line}", $"is not valid JSON (at byte {e.BytePositionInLine})",
-                "write one object {...} a line (JSON Lines)");
         }
     }
 

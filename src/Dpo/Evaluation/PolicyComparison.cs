@@ -1,0 +1,93 @@
+using TinyDpo.Models;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>A policy against its reference on the same prompts: what the paper reports, and what guards against a policy that cheats.</summary>
+public sealed record PolicyComparison
+{
+    /// <summary>Mean reward of the policy's and of the reference's samples.</summary>
+    public required Interval PolicyReward { get; init; }
+
+    public required Interval ReferenceReward { get; init; }
+
+    /// <summary>Mean of the prompt-by-prompt difference.</summary>
+    public required Interval RewardRise { get; init; }
+
+    /// <summary>Share of prompts where the policy's sample has the larger reward; a tie counts one half.</summary>
+    public required Interval WinRate { get; init; }
+
+    /// <summary>KL(policy || reference) per sequence in nats: see <see cref="PolicyDivergence"/>. Sampled at temperature 1 without cuts.</summary>
+    public required Interval Kl { get; init; }
+
+    /// <summary>The reference's mean negative log-prob a token, on the policy's and on its own samples.</summary>
+    public required double PolicySampleNll { get; init; }
+
+    public required double ReferenceSampleNll { get; init; }
+
+    /// <summary>Distinct bigrams of words over all bigrams (Li et al. 2016), over all samples.</summary>
+    public required double PolicyDistinct2 { get; init; }
+
+    public required double ReferenceDistinct2 { get; init; }
+
+    /// <summary>Share of samples that had to be cut at the token limit.</summary>
+    public required double PolicyTruncated { get; init; }
+
+    public required double ReferenceTruncated { get; init; }
+
+    public required ScoredCompletion[] PolicySamples { get; init; }
+
+    public required ScoredCompletion[] ReferenceSamples { get; init; }
+
+    /// <summary>Samples one completion a prompt from each model, scores and compares them.</summary>
+    public static PolicyComparison Measure(
+        Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<(int[] Ids, string Text)> prompts, GenerationOptions options,
+        IReward reward, IRunLog log, CancellationToken cancellation = default)
+    {
+        var policySamples = Sample(policy, "sampling the policy");
+        var referenceSamples = Sample(reference, "sampling the reference");
+        var divergence = Diverge(policySamples, "KL(policy || reference)");
+        var own = Diverge(referenceSamples, "the reference's own log-probs");
+        var (policyRewards, referenceRewards) = (Rewards(policySamples), Rewards(referenceSamples));
+        return new PolicyComparison
+        {
+            PolicyReward = Statistics.Mean(policyRewards),
+            ReferenceReward = Statistics.Mean(referenceRewards),
+            RewardRise = Statistics.PairedDifference(policyRewards, referenceRewards),
+            WinRate = Statistics.WinRate(policyRewards, referenceRewards),
+            Kl = Statistics.Mean(divergence.Kl),
+            PolicySampleNll = PerToken(divergence.ReferenceLogProbs, policySamples),
+            ReferenceSampleNll = PerToken(own.ReferenceLogProbs, referenceSamples),
+            PolicyDistinct2 = Distinct2(policySamples),
+            ReferenceDistinct2 = Distinct2(referenceSamples),
+            PolicyTruncated = policySamples.Count(static s => !s.Ended) / (double)policySamples.Length,
+            ReferenceTruncated = referenceSamples.Count(static s => !s.Ended) / (double)referenceSamples.Length,
+            PolicySamples = policySamples,
+            ReferenceSamples = referenceSamples,
+        };
+
+        ScoredCompletion[] Sample(Transformer model, string stage)
+        {
+            log.Stage(stage, prompts.Count);
+            return [.. PairSampler.Sample(model, tokenizer, prompts, 1, options, reward, n => log.Advance(n), cancellation).Select(static c => c[0])];
+        }
+
+        PolicyDivergence Diverge(ScoredCompletion[] samples, string stage)
+        {
+            log.Stage(stage, samples.Length);
+            return PolicyDivergence.Measure(
+                policy, reference, [.. samples.Select((s, i) => (prompts[i].Ids, s.Tokens))], done: n => log.Advance(n), cancellation: cancellation);
+        }
+
+        static double[] Rewards(ScoredCompletion[] samples) => [.. samples.Select(static s => s.Reward)];
+    }
+
+    private static double PerToken(double[] logProbs, ScoredCompletion[] samples) => -logProbs.Sum() / samples.Sum(static s => s.Tokens.Length);
+
+    private static double Distinct2(ScoredCompletion[] samples)
+    {
+        var bigrams = samples
+            .Select(static s => s.Text.ToLowerInvariant().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
+            .SelectMany(static words => words.Zip(words.Skip(1))).ToList();
+        return bigrams.Count == 0 ? 0 : bigrams.Distinct().Count() / (double)bigrams.Count;
+    }
+}

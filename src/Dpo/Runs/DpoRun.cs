@@ -1,0 +1,90 @@
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>What `tinydpo dpo` is asked for.</summary>
+public sealed record DpoRunOptions
+{
+    public required string Model { get; init; }
+
+    public string? Tokenizer { get; init; }
+
+    /// <summary>Another reference than the model itself; null for the model.</summary>
+    public string? Reference { get; init; }
+
+    public required string Data { get; init; }
+
+    /// <summary>Held-out pairs, measured before and after; null for none.</summary>
+    public string? EvalData { get; init; }
+
+    public required string Out { get; init; }
+
+    public bool Resume { get; init; }
+
+    public DpoLoss Loss { get; init; } = new();
+
+    public TrainingOptions Training { get; init; } = new();
+
+    public int? MaxLength { get; init; }
+
+    public int? MaxPromptLength { get; init; }
+
+    public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
+}
+
+/// <summary>Preference training of a model from files: data in, OUT/metrics.jsonl, checkpoints and OUT/model out.</summary>
+public static class DpoRun
+{
+    /// <exception cref="InputException">Bad input, with file and place.</exception>
+    /// <exception cref="TrainingException">A number is not finite, or step 0 has not the loss that it must.</exception>
+    public static IReadOnlyList<(string Name, double Value)> Run(DpoRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    {
+        var (policy, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
+        var (pairs, summary) = ReadPairs(options.Data);
+        log.Note(summary.Describe());
+        var heldOut = options.EvalData is null ? null : ReadPairs(options.EvalData).Pairs;
+        var reference = options.Reference is null ? policy : ModelFile.LoadWeights(options.Reference, backend);
+        RequireSameVocabulary(policy, reference, options);
+        var fingerprint = ModelFile.Fingerprint(reference);
+        var folder = new RunFolder(options.Out, options.Resume, new
+        {
+            Policy = reference == policy ? fingerprint : ModelFile.Fingerprint(policy),
+            Data = ReferenceCache.Key(fingerprint, tokenizer.Fingerprint, pairs),
+            options.Loss,
+            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+        });
+
+        // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
+        var logProbs = ReferenceCache.LoadOrCompute(
+            folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, cancellation);
+        var heldOutLogProbs = heldOut is null ? null : ReferenceLogProbs.Compute(reference, heldOut, options.TokenBudget, cancellation: cancellation);
+
+        var task = new DpoTask(policy, pairs, logProbs, options.Loss, options.TokenBudget);
+        folder.Train(policy, tokenizer, task, options.Training, options.Reference is null ? DpoLoss.AtReference : null, log, cancellation);
+        if (heldOut is null)
+        {
+            return [];
+        }
+        log.Stage("held-out pairs", heldOut.Length);
+        var evaluation = PairEvaluation.Measure(policy, heldOut, heldOutLogProbs!, options.Loss, n => log.Advance(n), cancellation);
+        return [("eval_loss", evaluation.Loss), .. evaluation.Metrics.Select(static m => ("eval_" + m.Name, m.Value))];
+
+        (PreferencePair[] Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions
+        {
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, policy.Config.MaxPositions),
+            MaxPromptLength = options.MaxPromptLength,
+            VocabSize = policy.Config.VocabSize,
+        });
+    }
+
+    private static void RequireSameVocabulary(Transformer policy, Transformer reference, DpoRunOptions options)
+    {
+        if (policy.Config.VocabSize != reference.Config.VocabSize)
+        {
+            throw new InputException(
+                options.Reference!, "vocab_size", $"is {reference.Config.VocabSize}, but the policy's is {policy.Config.VocabSize}",
+                "give a reference with the policy's tokenizer");
+        }
+    }
+}

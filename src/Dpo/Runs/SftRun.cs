@@ -1,0 +1,67 @@
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>What `tinydpo sft` is asked for.</summary>
+public sealed record SftRunOptions
+{
+    /// <summary>A model to go on from; or null, and <see cref="Config"/> gives the shape of a new one.</summary>
+    public string? Model { get; init; }
+
+    /// <summary>The config.json of a new model, trained from scratch.</summary>
+    public string? Config { get; init; }
+
+    public string? Tokenizer { get; init; }
+
+    public required string Data { get; init; }
+
+    public required string Out { get; init; }
+
+    public bool Resume { get; init; }
+
+    public TrainingOptions Training { get; init; } = new();
+
+    public int? MaxLength { get; init; }
+
+    public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
+}
+
+/// <summary>Supervised fine-tuning, or training from scratch, from files.</summary>
+public static class SftRun
+{
+    /// <exception cref="InputException">Bad input, with file and place.</exception>
+    /// <exception cref="TrainingException">A number is not finite.</exception>
+    public static void Run(SftRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    {
+        var (model, tokenizer) = Open(options, backend);
+        var (examples, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
+        {
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.MaxPositions),
+            VocabSize = model.Config.VocabSize,
+        });
+        log.Note(summary.Describe());
+        var folder = new RunFolder(options.Out, options.Resume, new
+        {
+            Model = ModelFile.Fingerprint(model),
+            Tokenizer = tokenizer.Fingerprint,
+            Data = examples.Select(static e => new { e.Prompt, e.Completion }),
+            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+        });
+        folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation);
+    }
+
+    private static (Transformer Model, ITokenizer Tokenizer) Open(SftRunOptions options, IBackend backend)
+    {
+        if (options.Model is not null)
+        {
+            return ModelFile.Load(options.Model, backend, options.Tokenizer);
+        }
+        var tokenizer = TokenizerFile.Load(options.Tokenizer!);
+        var config = ModelConfig.FromJson(options.Config!);
+        TokenizerFile.CheckVocabulary(tokenizer, config.VocabSize, options.Config!);
+        var model = new Transformer(config, backend);
+        model.Initialise(options.Training.Seed);
+        return (model, tokenizer);
+    }
+}

@@ -1,0 +1,19 @@
+namespace TinyDpo.Dpo;
+
+/// <summary>What a batch gave: its metrics by name, in the order in which they are written, and the tokens it ran through.</summary>
+public sealed record BatchResult(IReadOnlyList<(string Name, double Value)> Metrics, int Tokens)
+{
+    public double Loss => Metrics.First(static m => m.Name == "loss").Value;
+}
+
+/// <summary>A loss over a set of examples: what a training run minimises.</summary>
+public interface ITrainingTask
+{
+    /// <summary>Number of examples.</summary>
+    int Examples { get; }
+
+    /// <summary>
+    /// Runs forward and backward over a batch, a micro-batch at a time; the gradients of the micro-batches add up to that of the whole.
+    /// </summary>
+    BatchResult Accumulate(IReadOnlyList<int> batch);
+}

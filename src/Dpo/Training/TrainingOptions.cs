@@ -1,0 +1,48 @@
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Dpo;
+
+public enum OptimiserKind
+{
+    AdamW,
+    Sgd,
+    RmsProp,
+}
+
+/// <summary>How a training run goes; the defaults are for a small model.</summary>
+public sealed record TrainingOptions
+{
+    public int Epochs { get; init; } = 1;
+
+    /// <summary>Examples a step; micro-batches add up to it.</summary>
+    public int BatchSize { get; init; } = 32;
+
+    public double LearningRate { get; init; } = 3e-4;
+
+    public ScheduleKind Schedule { get; init; } = ScheduleKind.Linear;
+
+    public int WarmupSteps { get; init; }
+
+    /// <summary>Clips the gradient to this global norm; 0 for no clipping.</summary>
+    public double MaxGradNorm { get; init; } = 1;
+
+    public OptimiserKind Optimiser { get; init; } = OptimiserKind.AdamW;
+
+    public double WeightDecay { get; init; }
+
+    public ulong Seed { get; init; }
+
+    /// <summary>Steps between checkpoints; 0 for none but the one that an interruption makes.</summary>
+    public int CheckpointEvery { get; init; }
+
+    /// <summary>Checkpoints kept, the newest.</summary>
+    public int KeepCheckpoints { get; init; } = 2;
+
+    public Optimiser CreateOptimiser(ParameterSet parameters) => Optimiser switch
+    {
+        OptimiserKind.AdamW => new AdamW(parameters, weightDecay: WeightDecay),
+        OptimiserKind.Sgd => new Sgd(parameters),
+        OptimiserKind.RmsProp => new RmsProp(parameters),
+        _ => throw new InvalidOperationException($"unknown optimiser {Optimiser}"),
+    };
+}

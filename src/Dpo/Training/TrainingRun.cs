@@ -1,0 +1,130 @@
+using System.Diagnostics;
+using TinyDpo.Models;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>One finished step: what metrics.jsonl gets a line of.</summary>
+public sealed record StepReport(int Step, int TotalSteps, double Epoch, IReadOnlyList<(string Name, double Value)> Metrics)
+{
+    public double this[string name] => Metrics.First(m => m.Name == name).Value;
+}
+
+/// <summary>
+/// Trains: shuffles each epoch, runs batches, clips, updates, writes metrics and checkpoints. A run stopped and resumed makes the same
+/// steps as one that never stopped, since every random number is addressed and the state is saved whole.
+/// </summary>
+public sealed class TrainingRun
+{
+    private readonly Transformer _model;
+    private readonly ITrainingTask _task;
+    private readonly TrainingOptions _options;
+    private readonly Optimiser _optimiser;
+    private readonly LearningRateSchedule _schedule;
+    private readonly CheckpointFolder? _checkpoints;
+
+    /// <param name="model">Trained in place.</param>
+    /// <param name="task">The loss over the examples.</param>
+    /// <param name="options">Epochs, rates, sizes.</param>
+    /// <param name="checkpoints">Where checkpoints go, or null for none.</param>
+    public TrainingRun(Transformer model, ITrainingTask task, TrainingOptions options, CheckpointFolder? checkpoints = null)
+    {
+        (_model, _task, _options, _checkpoints) = (model, task, options, checkpoints);
+        StepsPerEpoch = Math.Max(1, (task.Examples + options.BatchSize - 1) / options.BatchSize);
+        _schedule = new LearningRateSchedule(options.Schedule, options.LearningRate, options.WarmupSteps, TotalSteps);
+        _optimiser = options.CreateOptimiser(model.Weights);
+    }
+
+    public int StepsPerEpoch { get; }
+
+    public int TotalSteps => StepsPerEpoch * _options.Epochs;
+
+    /// <summary>Steps made so far.</summary>
+    public int Step => _optimiser.Steps;
+
+    /// <summary>Goes on from the newest checkpoint, if there is one; says whether.</summary>
+    public bool TryResume() => _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser);
+
+    /// <summary>Runs to the end.</summary>
+    /// <param name="report">Called after each step.</param>
+    /// <param name="firstLoss">The loss that step 0 must have to 1e-6, where that is known: ln 2 for DPO from its own reference.</param>
+    /// <param name="cancellation">Stops after the current step, once a checkpoint is written.</param>
+    /// <exception cref="TrainingException">Loss or gradient is not finite, or step 0 has another loss than it must.</exception>
+    /// <exception cref="OperationCanceledException">Stopped on request; a checkpoint holds all steps made.</exception>
+    public void Run(Action<StepReport>? report = null, double? firstLoss = null, CancellationToken cancellation = default)
+    {
+        while (Step < TotalSteps)
+        {
+            report?.Invoke(RunStep(firstLoss));
+            if (cancellation.IsCancellationRequested && Step < TotalSteps)
+            {
+                _checkpoints?.Save(_model, _optimiser);
+                throw new OperationCanceledException(cancellation);
+            }
+            if (_options.CheckpointEvery > 0 && Step % _options.CheckpointEvery == 0 && Step < TotalSteps)
+            {
+                _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints);
+            }
+        }
+        _optimiser.Free();
+    }
+
+    private StepReport RunStep(double? firstLoss)
+    {
+        var step = Step;
+        var start = Stopwatch.GetTimestamp();
+        _model.Weights.ClearGradients();
+        var result = _task.Accumulate(Batch(step));
+        Check(step, result.Loss, firstLoss);
+        var norm = GradientNorm(step);
+        var rate = _schedule.At(step);
+        _optimiser.Step(rate, GradientClipping.Scale(norm, _options.MaxGradNorm));
+        var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return new StepReport(step, TotalSteps, (double)(step + 1) / StepsPerEpoch,
+        [
+            .. result.Metrics,
+            ("grad_norm", norm),
+            ("learning_rate", rate),
+            ("tokens", result.Tokens),
+            ("tokens/s", result.Tokens / seconds),
+        ]);
+    }
+
+    private int[] Batch(int step)
+    {
+        var (epoch, at) = (step / StepsPerEpoch, step % StepsPerEpoch);
+        var order = Kernels.Philox.Permutation(_options.Seed, Kernels.RandomPurpose.Shuffle, epoch, _task.Examples);
+        return order[(at * _options.BatchSize)..Math.Min((at + 1) * _options.BatchSize, order.Length)];
+    }
+
+    private void Check(int step, double loss, double? firstLoss)
+    {
+        if (!double.IsFinite(loss))
+        {
+            throw new TrainingException($"step {step}: the loss is {loss}; {LastGood()}; try a smaller learning rate");
+        }
+        if (step == 0 && firstLoss is { } expected && Math.Abs(loss - expected) > 1e-6)
+        {
+            throw new TrainingException(
+                $"step 0: the loss is {loss:R} where policy and reference agree and it must be {expected:R}: they do not take the same path");
+        }
+    }
+
+    private double GradientNorm(int step)
+    {
+        try
+        {
+            return _model.Weights.GradientNorm();
+        }
+        catch (NonFiniteException e)
+        {
+            throw new TrainingException($"step {step}: {e.Message}; {LastGood()}; try a smaller learning rate");
+        }
+    }
+
+    private string LastGood() =>
+        _checkpoints?.Newest() is { } newest ? $"the last good checkpoint is {newest}" : "no checkpoint was written before it";
+}
+
+/// <summary>A run that must not go on. The message says what, at which step, and what is left.</summary>
+public sealed class TrainingException(string message) : Exception(message);

@@ -1,0 +1,59 @@
+using System.Diagnostics;
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>What a benchmark of the DPO step found.</summary>
+/// <param name="Milliseconds">Of each counted step.</param>
+/// <param name="PackedTokens">Tokens run: prompts once a pair.</param>
+/// <param name="LastLoss">The loss computed in the last step, before its update.</param>
+public sealed record StepBenchmarkResult(double[] Milliseconds, int PackedTokens, double LastLoss)
+{
+    public double Median => Milliseconds.Order().ElementAt(Milliseconds.Length / 2);
+}
+
+/// <summary>
+/// Times whole DPO steps on one batch: forward, backward and AdamW (betas 0.9 and 0.999, epsilon 1e-8, decay 0.01), the reference's
+/// log-probs computed once before. Two steps warm up and are not counted.
+/// </summary>
+public static class StepBenchmark
+{
+    public const int WarmupSteps = 2;
+
+    /// <param name="workload">Shape and pairs.</param>
+    /// <param name="weights">A safetensors file with Hugging Face's names, or null to initialise from the seed.</param>
+    /// <param name="steps">Counted steps.</param>
+    /// <param name="backend">The device.</param>
+    public static StepBenchmarkResult Run(Workload workload, string? weights, int steps, IBackend backend)
+    {
+        var policy = new Transformer(workload.Config, backend);
+        if (weights is null)
+        {
+            policy.Initialise(workload.Seed);
+        }
+        else
+        {
+            ModelFile.ReadWeights(policy, weights, prefix: "");
+        }
+        var task = new DpoTask(
+            policy, workload.Pairs, ReferenceLogProbs.Compute(policy, workload.Pairs), new DpoLoss(workload.Beta), tokenBudget: int.MaxValue);
+        var optimiser = new AdamW(policy.Weights, weightDecay: 0.01);
+        int[] batch = [.. Enumerable.Range(0, workload.Pairs.Length)];
+        var times = new double[steps];
+        double loss = 0;
+        for (var step = -WarmupSteps; step < steps; step++)
+        {
+            var start = Stopwatch.GetTimestamp();
+            policy.Weights.ClearGradients();
+            loss = task.Accumulate(batch).Loss;
+            optimiser.Step(workload.LearningRate);
+            if (step >= 0)
+            {
+                times[step] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+            }
+        }
+        return new StepBenchmarkResult(times, workload.Pairs.Sum(static p => p.Tokens()), loss);
+    }
+}
