@@ -1,0 +1,82 @@
+using System.CommandLine;
+using TinyDpo.Dpo;
+using TinyDpo.Models;
+
+namespace TinyDpo.Cli;
+
+/// <summary>The command tinydpo: every command parses, calls and prints, and computes nothing.</summary>
+public static class CommandLine
+{
+    public const int Success = 0;
+    public const int Failure = 1;
+    public const int BadUsage = 2;
+    public const int Interrupted = 130;
+
+    /// <summary>Parses and runs; never throws for bad input. Exit codes: 0, 1 for an error (one line on stderr), 2 for bad usage, 130 for Ctrl-C.</summary>
+    public static async Task<int> RunAsync(string[] args)
+    {
+        var parsed = Root().Parse(args.Length == 0 ? ["--help"] : args);
+        if (parsed.Errors.Count > 0)
+        {
+            Complain($"{parsed.Errors[0].Message} (see --help)");
+            return BadUsage;
+        }
+        try
+        {
+            return await parsed.InvokeAsync(new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = Timeout.InfiniteTimeSpan, // a checkpoint in the making is finished
+            });
+        }
+        catch (OperationCanceledException e)
+        {
+            Complain(e is InterruptedException ? e.Message : "interrupted");
+            return Interrupted;
+        }
+        catch (UsageException e)
+        {
+            Complain($"{e.Message} (see --help)");
+            return BadUsage;
+        }
+        catch (Exception e) when (e is InputException or TrainingException)
+        {
+            Complain(e.Message);
+            return Failure;
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            Complain($"{e.Message} Check that the path can be written and the disk has room.");
+            return Failure;
+        }
+        catch (OutOfMemoryException)
+        {
+            Complain("out of memory: give a smaller --token-budget, or close other programs");
+            return Failure;
+        }
+    }
+
+    private static RootCommand Root() => new("Direct Preference Optimization with nothing hidden.")
+    {
+        DemoCommand.Create(),
+        SftCommand.Create(),
+        DpoCommand.Create(),
+        PairsCommand.Create(),
+        EvalCommand.Create(),
+        GenerateCommand.Create(),
+        TokenizeCommand.Create(),
+        ScoreCommand.Create(),
+        OracleCommand.Create(),
+        BenchCommand.Create(),
+        DevicesCommand.Create(),
+    };
+
+    // One line, whatever the message holds: a path or a text from a file may hold line ends.
+    private static void Complain(string message) => Console.Error.WriteLine("tinydpo: " + message.ReplaceLineEndings(" "));
+}
+
+/// <summary>Options that do not go together: exit code 2.</summary>
+internal sealed class UsageException(string message) : Exception(message);
+
+/// <summary>Ctrl-C in the middle of long work: the message says what is saved and how to go on.</summary>
+internal sealed class InterruptedException(string message, OperationCanceledException inner) : OperationCanceledException(message, inner, inner.CancellationToken);

@@ -1,0 +1,40 @@
+using System.CommandLine;
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Cli;
+
+/// <summary>tinydpo bench: how long things take.</summary>
+internal static class BenchCommand
+{
+    public static Command Create() => new("bench", "Measure.") { Step() };
+
+    private static Command Step()
+    {
+        var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
+        var weights = new Option<string?>("--weights") { Description = "Starting weights under Hugging Face's names; default: from the seed.", HelpName = "FILE.safetensors" };
+        var steps = CommonOptions.Positive("--steps", "Counted steps, after 2 of warm-up.", 12);
+        var (threads, device) = (CommonOptions.Threads(), CommonOptions.Device());
+        var command = new Command("step", "Time whole DPO steps on one batch.") { workload, weights, steps, threads, device };
+        command.SetAction(parsed =>
+        {
+            using var backend = CommonOptions.Open(parsed, threads);
+            var work = Workload.Read(parsed.GetRequiredValue(workload));
+            var result = StepBenchmark.Run(work, parsed.GetValue(weights), parsed.GetValue(steps), backend);
+            JsonLine.Write(new
+            {
+                peer = "tinydpo",
+                mode = "packed",
+                threads = parsed.GetValue(threads) ?? Kernels.CpuBackend.DefaultThreads(),
+                ms_per_step_median = Math.Round(result.Median, 2),
+                ms_per_step_min = Math.Round(result.Milliseconds.Min(), 2),
+                tokens = work.Tokens,
+                padded_tokens = result.PackedTokens,
+                tokens_per_s = Math.Round(work.Tokens / result.Median * 1000, 1),
+                last_loss = Math.Round(result.LastLoss, 6),
+                peak_bytes = ProcessMemory.PeakBytes(),
+            });
+            return CommandLine.Success;
+        });
+        return command;
+    }
+}

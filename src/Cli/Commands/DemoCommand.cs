@@ -1,0 +1,32 @@
+using System.CommandLine;
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Cli;
+
+/// <summary>tinydpo demo: from nothing to a transformer that has learnt preferences.</summary>
+internal static class DemoCommand
+{
+    public static Command Create()
+    {
+        var folder = new Option<string>("--out") { Description = "Where metrics.jsonl, summary.json and model/ go.", DefaultValueFactory = _ => Path.Combine("out", "demo") };
+        var seed = new Option<ulong>("--seed") { Description = "Seed of every random number.", DefaultValueFactory = _ => 1UL };
+        var quick = new Option<bool>("--quick") { Description = "Smaller, in half a minute." };
+        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var command = new Command("demo", "Train a small transformer from scratch, let it learn preferences with DPO, and show what changed.")
+        {
+            folder, seed, quick, threads, device, quiet,
+        };
+        command.SetAction((parsed, cancellation) =>
+        {
+            var path = parsed.GetValue(folder)!;
+            var options = parsed.GetValue(quick)
+                ? DemoOptions.Quick(path, parsed.GetValue(seed))
+                : new DemoOptions { Out = path, Seed = parsed.GetValue(seed) };
+            using var backend = CommonOptions.Open(parsed, threads);
+            var report = RunConsole.Run(parsed.GetValue(quiet), log => DemoRun.Run(options, backend, log, cancellation));
+            DemoTable.Print(report, path);
+            return Task.FromResult(CommandLine.Success);
+        });
+        return command;
+    }
+}

@@ -1,0 +1,67 @@
+using System.CommandLine;
+using TinyDpo.Dpo;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Cli;
+
+/// <summary>tinydpo dpo: preference training.</summary>
+internal static class DpoCommand
+{
+    // Rafailov et al. 2023, appendix B: beta 0.1, batches of 64, RMSprop at 1e-6, 150 steps of linear warm-up.
+    private static readonly TrainingOptions s_paper = new()
+    {
+        BatchSize = 64, Optimiser = OptimiserKind.RmsProp, LearningRate = 1e-6, Schedule = ScheduleKind.Constant, WarmupSteps = 150, MaxGradNorm = 10,
+    };
+
+    public static Command Create()
+    {
+        var model = CommonOptions.Model();
+        var tokenizer = CommonOptions.Tokenizer();
+        var reference = new Option<string?>("--reference") { Description = "Another reference than the model itself.", HelpName = "MODEL" };
+        var data = CommonOptions.Data("Pairs: {prompt, chosen, rejected} and its relatives.");
+        var evalData = new Option<string?>("--eval-data") { Description = "Held-out pairs, measured at the end as eval_*.", HelpName = "FILE.jsonl" };
+        var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
+        var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
+        var beta = CommonOptions.Real("--beta", "Strength of the pull to the reference.", 0.1, 0, 1e6);
+        var smoothing = CommonOptions.Real("--label-smoothing", "Probability that a label is wrong (cDPO).", 0, 0, 0.499999);
+        var preset = new Option<string?>("--preset") { Description = "paper: the paper's beta, batch, optimiser and rate, where not given." };
+        preset.AcceptOnlyFromAmong("paper");
+        var maxLength = new Option<int?>("--max-length") { Description = "The most tokens of prompt and completion; default: the model's context." };
+        var maxPrompt = new Option<int?>("--max-prompt-length") { Description = "The most tokens of a prompt; longer ones are cut from the left." };
+        var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var command = new Command("dpo", "Direct Preference Optimization of a model on pairs.")
+        {
+            model, tokenizer, reference, data, evalData, folder, resume, beta, smoothing, preset, maxLength, maxPrompt, budget, threads, device, quiet,
+        };
+        var training = new TrainingFlags(command, new TrainingOptions { LearningRate = 1e-4 });
+        command.SetAction((parsed, cancellation) =>
+        {
+            var options = new DpoRunOptions
+            {
+                Model = parsed.GetRequiredValue(model),
+                Tokenizer = parsed.GetValue(tokenizer),
+                Reference = parsed.GetValue(reference),
+                Data = parsed.GetRequiredValue(data),
+                EvalData = parsed.GetValue(evalData),
+                Out = parsed.GetRequiredValue(folder),
+                Resume = parsed.GetValue(resume),
+                Loss = new DpoLoss(parsed.GetValue(beta), parsed.GetValue(smoothing)),
+                Training = training.Read(parsed, parsed.GetValue(preset) is null ? null : s_paper),
+                MaxLength = parsed.GetValue(maxLength),
+                MaxPromptLength = parsed.GetValue(maxPrompt),
+                TokenBudget = parsed.GetValue(budget),
+            };
+            using var backend = CommonOptions.Open(parsed, threads);
+            var evaluation = Interruptible.Run(
+                options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => DpoRun.Run(options, backend, log, cancellation)));
+            JsonLine.Write(new { model = Path.Combine(options.Out, "model") });
+            if (evaluation.Count > 0)
+            {
+                JsonLine.Write(evaluation);
+            }
+            return Task.FromResult(CommandLine.Success);
+        });
+        return command;
+    }
+}

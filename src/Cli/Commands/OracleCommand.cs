@@ -1,0 +1,29 @@
+using System.CommandLine;
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Cli;
+
+/// <summary>tinydpo oracle: one DPO step from given weights, everything written out.</summary>
+internal static class OracleCommand
+{
+    public static Command Create()
+    {
+        var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
+        var weights = new Argument<string>("ORACLE.safetensors") { Description = "Weights policy.* and reference.*." };
+        var output = new Argument<string>("OUT.safetensors") { Description = "Gets logps.policy, logps.reference, loss and grad.*." };
+        var (threads, device) = (CommonOptions.Threads(), CommonOptions.Device());
+        var command = new Command("oracle", "Log-probs, loss and every gradient of one DPO step, for comparison with another implementation.")
+        {
+            workload, weights, output, threads, device,
+        };
+        command.SetAction(parsed =>
+        {
+            using var backend = CommonOptions.Open(parsed, threads);
+            var loss = OracleRun.Run(
+                Workload.Read(parsed.GetRequiredValue(workload)), parsed.GetRequiredValue(weights), parsed.GetRequiredValue(output), backend);
+            JsonLine.Write(new { loss });
+            return CommandLine.Success;
+        });
+        return command;
+    }
+}

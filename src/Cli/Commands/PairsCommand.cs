@@ -1,0 +1,55 @@
+using System.CommandLine;
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Cli;
+
+/// <summary>tinydpo pairs: preferences from a model's own samples.</summary>
+internal static class PairsCommand
+{
+    public static Command Create()
+    {
+        var model = CommonOptions.Model();
+        var tokenizer = CommonOptions.Tokenizer();
+        var prompts = Shared.Prompts();
+        var reward = Shared.Reward();
+        var file = CommonOptions.Out("The JSONL file to write.");
+        var completions = CommonOptions.Positive("--completions", "Completions sampled a prompt.", 4);
+        var pairing = new Option<Pairing>("--pairing") { Description = "BestWorst: one pair a prompt. All: every two completions.", DefaultValueFactory = _ => Pairing.BestWorst };
+        var labels = new Option<Labelling>("--labels") { Description = "Ranked: the larger reward is chosen. BradleyTerry: drawn.", DefaultValueFactory = _ => Labelling.Ranked };
+        var scale = CommonOptions.Real("--scale", "The factor on the reward in BradleyTerry labels.", ReviewWorld.PreferenceScale, 0, 1e6);
+        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var command = new Command("pairs", "Sample completions for prompts, rank them by a reward, and write preference pairs.")
+        {
+            model, tokenizer, prompts, reward, file, completions, pairing, labels, scale, threads, device, quiet,
+        };
+        var sampling = new SamplingFlags(command, maxTokens: 64);
+        command.SetAction((parsed, cancellation) =>
+        {
+            if (parsed.GetValue(labels) == Labelling.Ranked && parsed.GetResult(scale) is { Implicit: false })
+            {
+                throw new UsageException("--scale has no effect with --labels Ranked: leave it out");
+            }
+            using var backend = CommonOptions.Open(parsed, threads);
+            var run = new PairsRunOptions
+            {
+                Model = parsed.GetRequiredValue(model),
+                Tokenizer = parsed.GetValue(tokenizer),
+                Prompts = parsed.GetRequiredValue(prompts),
+                Reward = RewardSpec.Parse(parsed.GetRequiredValue(reward)),
+                Out = parsed.GetRequiredValue(file),
+                Options = eosId => new PairSamplerOptions
+                {
+                    CompletionsPerPrompt = parsed.GetValue(completions),
+                    Pairing = parsed.GetValue(pairing),
+                    Labelling = parsed.GetValue(labels),
+                    Scale = parsed.GetValue(scale),
+                    Generation = sampling.Read(parsed, eosId),
+                },
+            };
+            var summary = RunConsole.Run(parsed.GetValue(quiet), log => PairsRun.Run(run, backend, log, cancellation));
+            JsonLine.Write(new { pairs = summary.Pairs, mean_chosen_reward = summary.MeanChosenReward, mean_rejected_reward = summary.MeanRejectedReward });
+            return Task.FromResult(CommandLine.Success);
+        });
+        return command;
+    }
+}

@@ -1,0 +1,54 @@
+using System.CommandLine;
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Cli;
+
+/// <summary>tinydpo sft: supervised fine-tuning, or training from scratch.</summary>
+internal static class SftCommand
+{
+    public static Command Create()
+    {
+        var model = new Option<string?>("--model") { Description = "The model to go on from.", HelpName = "MODEL" };
+        var config = new Option<string?>("--config") { Description = "Instead of --model: the config.json of a new model; needs --tokenizer.", HelpName = "FILE" };
+        var tokenizer = CommonOptions.Tokenizer();
+        var data = CommonOptions.Data("Rows {prompt, completion} or {text}.");
+        var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
+        var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
+        var maxLength = new Option<int?>("--max-length") { Description = "The most tokens of prompt and completion; default: the model's context." };
+        var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var command = new Command("sft", "Supervised fine-tuning, or training from scratch.")
+        {
+            model, config, tokenizer, data, folder, resume, maxLength, budget, threads, device, quiet,
+        };
+        var training = new TrainingFlags(command, new TrainingOptions());
+        command.SetAction((parsed, cancellation) =>
+        {
+            var options = new SftRunOptions
+            {
+                Model = parsed.GetValue(model),
+                Config = parsed.GetValue(config),
+                Tokenizer = parsed.GetValue(tokenizer),
+                Data = parsed.GetRequiredValue(data),
+                Out = parsed.GetRequiredValue(folder),
+                Resume = parsed.GetValue(resume),
+                Training = training.Read(parsed),
+                MaxLength = parsed.GetValue(maxLength),
+                TokenBudget = parsed.GetValue(budget),
+            };
+            if (options.Model is null == options.Config is null)
+            {
+                throw new UsageException("give either --model or --config");
+            }
+            if (options.Config is not null && options.Tokenizer is null)
+            {
+                throw new UsageException("--config needs --tokenizer");
+            }
+            using var backend = CommonOptions.Open(parsed, threads);
+            Interruptible.Run(options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => SftRun.Run(options, backend, log, cancellation)));
+            JsonLine.Write(new { model = Path.Combine(options.Out, "model") });
+            return Task.FromResult(CommandLine.Success);
+        });
+        return command;
+    }
+}

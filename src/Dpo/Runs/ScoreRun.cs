@@ -1,0 +1,79 @@
+using System.Text.Json.Serialization;
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>What `tinydpo score` is asked for.</summary>
+public sealed record ScoreRunOptions
+{
+    public required string Policy { get; init; }
+
+    public required string Reference { get; init; }
+
+    public string? Tokenizer { get; init; }
+
+    public required string Data { get; init; }
+
+    public required DpoLoss Loss { get; init; }
+}
+
+/// <summary>Every quantity of DPO for one pair. Rewards are the implicit ones, beta log(pi / pi_ref).</summary>
+public sealed record PairScore(
+    [property: JsonPropertyName("chosen_logp")] double ChosenLogProb,
+    [property: JsonPropertyName("rejected_logp")] double RejectedLogProb,
+    [property: JsonPropertyName("reference_chosen_logp")] double ReferenceChosenLogProb,
+    [property: JsonPropertyName("reference_rejected_logp")] double ReferenceRejectedLogProb,
+    [property: JsonPropertyName("chosen_reward")] double ChosenReward,
+    [property: JsonPropertyName("rejected_reward")] double RejectedReward,
+    [property: JsonPropertyName("margin")] double Margin,
+    [property: JsonPropertyName("loss")] double Loss,
+    [property: JsonPropertyName("d_chosen")] double LossByChosenLogProb,
+    [property: JsonPropertyName("d_rejected")] double LossByRejectedLogProb);
+
+/// <summary>Scores pairs under a policy and a reference; nothing is trained.</summary>
+public static class ScoreRun
+{
+    /// <exception cref="InputException">Bad input.</exception>
+    public static IReadOnlyList<PairScore> Run(ScoreRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    {
+        var (policy, tokenizer) = ModelFile.Load(options.Policy, backend, options.Tokenizer);
+        var reference = ModelFile.LoadWeights(options.Reference, backend);
+        var (pairs, summary) = PreferenceData.Read(options.Data, tokenizer, new PreferenceDataOptions
+        {
+            // A score of a pair that was cut would be that of another pair.
+            Strict = true,
+            MaxLength = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions),
+            VocabSize = Math.Min(policy.Config.VocabSize, reference.Config.VocabSize),
+        });
+        log.Note(summary.Describe());
+        log.Stage("policy", pairs.Length);
+        var p = ReferenceLogProbs.Compute(policy, pairs, done: n => log.Advance(n), cancellation: cancellation);
+        log.Stage("reference", pairs.Length);
+        var r = ReferenceLogProbs.Compute(reference, pairs, done: n => log.Advance(n), cancellation: cancellation);
+        return Score(backend, options.Loss, p, r);
+    }
+
+    /// <summary>The loss of each pair and its derivatives by both policy log-probs, from the loss's own backward pass.</summary>
+    public static IReadOnlyList<PairScore> Score(IBackend backend, DpoLoss loss, ReferenceLogProbs policy, ReferenceLogProbs reference)
+    {
+        using var step = new StepScope(backend);
+        var leaf = PairLogProbs.Of(backend, policy.Chosen, policy.Rejected, requiresGrad: true);
+        var perPair = loss.PerPair(leaf, PairLogProbs.Of(backend, reference.Chosen, reference.Rejected));
+        var values = perPair.ToArray();
+        perPair.Sum().Backward();
+        var (dChosen, dRejected) = (leaf.Chosen.GradToArray(), leaf.Rejected.GradToArray());
+        return
+        [
+            .. values.Select((value, i) =>
+            {
+                var chosen = loss.Beta * ((double)policy.Chosen[i] - reference.Chosen[i]);
+                var rejected = loss.Beta * ((double)policy.Rejected[i] - reference.Rejected[i]);
+                return new PairScore(
+                    policy.Chosen[i], policy.Rejected[i], reference.Chosen[i], reference.Rejected[i], chosen, rejected, chosen - rejected, value,
+                    dChosen[i], dRejected[i]);
+            }),
+        ];
+    }
+}
