@@ -8,7 +8,6 @@ public enum RandomPurpose : uint
     Sample,
     World,
     Preference,
-    Bootstrap,
     Test,
 }
 

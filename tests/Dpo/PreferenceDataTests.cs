@@ -77,7 +77,8 @@ public class PreferenceDataTests
             var pair = Read(JsonSerializer.Serialize(new { chosen, rejected })).Pairs[0];
             var (prompt, left, right) = Texts(pair);
             return prompt + left == chosen && prompt + right == rejected && left.Length > 0 && right.Length > 0 &&
-                (left[0] == ' ' || left[0] != right[0] || char.IsHighSurrogate(left[0]));
+                (left[0] == ' ' || left[0] != right[0] || char.IsHighSurrogate(left[0]) ||
+                    left.StartsWith(right, StringComparison.Ordinal) || right.StartsWith(left, StringComparison.Ordinal));
         }).QuickCheckThrowOnFailure();
 
     // The results of TRL's extract_prompt; but for a first character that differs, where its index runs to -1.
@@ -174,7 +175,7 @@ public class PreferenceDataTests
     [TestCase("""{"prompt": "a", "chosen": "", "rejected": "b"}""", "'chosen' is an empty completion")]
     [TestCase("""{"prompt": "a", "chosen": "b", "rejected": "</s>"}""", "'rejected' is an empty completion")]
     [TestCase("""{"chosen": "", "rejected": "b"}""", "'chosen' is an empty completion")]
-    [TestCase("""{"prompt": "a", "chosen": "\ud800", "rejected": "b"}""", "not valid Unicode")]
+    [TestCase("""{"prompt": "a", "chosen": "\ud800", "rejected": "b"}""", "half of a surrogate pair")]
     [TestCase("""{"prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [258]}""", "token id 258")]
     [TestCase("""{"prompt_ids": [1], "chosen_ids": [-1], "rejected_ids": [2]}""", "token id -1")]
     [TestCase("""{"prompt_ids": [1], "chosen_ids": [1.5], "rejected_ids": [2]}""", "1.5 at position 0")]
@@ -186,7 +187,7 @@ public class PreferenceDataTests
     [TestCase("""{"chosen": [{"role": "user", "content": "a"}], "rejected": [{"role": "user", "content": "b"}]}""", "share no message")]
     [TestCase("""{"prompt": [{"role": "user", "content": "a"}], "chosen": "b", "rejected": "c"}""", "'chosen' is a string, not a list")]
     [TestCase("""["a"]""", "line 1: is not a JSON object")]
-    [TestCase("""{"prompt": """, "line 1: is not valid JSON")]
+    [TestCase("""{"prompt": """, "line 1, byte 12: not valid JSON")]
     public void BadRowsAreNamed(string text, string expected) =>
         Assert.That(() => Read(text), Throws.TypeOf<InputException>().With.Message.Contains(expected).And.Message.Contains("pairs.jsonl"));
 
@@ -200,7 +201,7 @@ public class PreferenceDataTests
     {
         File.WriteAllBytes(folder.File("latin.jsonl"), [0x22, 0xe9, 0x22]);
         foreach (var (path, problem) in new[]
-            { (folder.File("latin.jsonl"), "UTF-8"), (folder.File("none"), "does not exist"), (folder.Path, "is a folder") })
+            { (folder.File("latin.jsonl"), "UTF-8"), (folder.File("none"), "there is no such file"), (folder.Path, "folder") })
         {
             Assert.That(() => PreferenceData.Read(path, Tokenizer), Throws.TypeOf<InputException>().With.Message.Contains(problem));
         }

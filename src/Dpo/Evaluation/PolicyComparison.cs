@@ -24,7 +24,7 @@ public sealed record PolicyComparison
 
     public required double ReferenceSampleNll { get; init; }
 
-    /// <summary>Distinct bigrams of words over all bigrams (Li et al. 2016), over all samples.</summary>
+    /// <summary>Distinct bigrams of words over all bigrams of a sample (Li et al. 2016), as the mean over samples: low where texts repeat themselves.</summary>
     public required double PolicyDistinct2 { get; init; }
 
     public required double ReferenceDistinct2 { get; init; }
@@ -83,11 +83,10 @@ public sealed record PolicyComparison
 
     private static double PerToken(double[] logProbs, ScoredCompletion[] samples) => -logProbs.Sum() / samples.Sum(static s => s.Tokens.Length);
 
-    private static double Distinct2(ScoredCompletion[] samples)
-    {
-        var bigrams = samples
-            .Select(static s => s.Text.ToLowerInvariant().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
-            .SelectMany(static words => words.Zip(words.Skip(1))).ToList();
-        return bigrams.Count == 0 ? 0 : bigrams.Distinct().Count() / (double)bigrams.Count;
-    }
+    private static double Distinct2(ScoredCompletion[] samples) => samples
+        .Select(static s => s.Text.ToLowerInvariant().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
+        .Select(static words => words.Zip(words.Skip(1)).ToList())
+        .Where(static bigrams => bigrams.Count > 0)
+        .Select(static bigrams => bigrams.Distinct().Count() / (double)bigrams.Count)
+        .DefaultIfEmpty(1).Average();
 }

@@ -9,8 +9,15 @@ namespace TinyDpo.Dpo;
 /// </summary>
 /// <param name="Beta">Strength of the pull to the reference, at least 0.</param>
 /// <param name="LabelSmoothing">Probability that a label is wrong, in [0, 0.5).</param>
+/// <exception cref="ArgumentOutOfRangeException">Beta or LabelSmoothing lies outside.</exception>
 public sealed record DpoLoss(double Beta = 0.1, double LabelSmoothing = 0)
 {
+    public double Beta { get; } = Beta >= 0 ? Beta : throw new ArgumentOutOfRangeException(nameof(Beta), Beta, "must be at least 0");
+
+    public double LabelSmoothing { get; } = LabelSmoothing is >= 0 and < 0.5
+        ? LabelSmoothing
+        : throw new ArgumentOutOfRangeException(nameof(LabelSmoothing), LabelSmoothing, "must lie in [0, 0.5)");
+
     /// <summary>The loss of a pair where policy and reference agree, whatever beta and label smoothing: -log sigmoid(0).</summary>
     public static double AtReference { get; } = Math.Log(2);
 

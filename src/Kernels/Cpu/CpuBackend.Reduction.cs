@@ -73,16 +73,16 @@ public sealed unsafe partial class CpuBackend
     private static void RequireOffsets(IndexBuffer offsets, int length)
     {
         var o = Data(offsets);
-        for (var s = 0; s < offsets.Length; s++)
+        if (offsets.Length == 0 || o[0] != 0 || o[offsets.Length - 1] != length)
         {
-            if (o[s] != (s == 0 ? 0 : o[s]) || (s > 0 && o[s] < o[s - 1]) || o[s] > length)
-            {
-                throw new ArgumentException($"segment offsets must ascend from 0 to {length}, entry {s} is {o[s]}");
-            }
+            throw new ArgumentException($"segment offsets must run from 0 to {length}");
         }
-        if (offsets.Length > 0 && o[offsets.Length - 1] != length)
+        for (var s = 1; s < offsets.Length; s++)
         {
-            throw new ArgumentException($"segments must cover all {length} values, they end at {o[offsets.Length - 1]}");
+            if (o[s] < o[s - 1])
+            {
+                throw new ArgumentException($"segment offsets must ascend: entry {s} is {o[s]} after {o[s - 1]}");
+            }
         }
     }
 }
