@@ -10,7 +10,12 @@ internal static class DpoCommand
     // Rafailov et al. 2023, appendix B: beta 0.1, batches of 64, RMSprop at 1e-6, 150 steps of linear warm-up.
     private static readonly TrainingOptions s_paper = new()
     {
-        BatchSize = 64, Optimiser = OptimiserKind.RmsProp, LearningRate = 1e-6, Schedule = ScheduleKind.Constant, WarmupSteps = 150, MaxGradNorm = 10,
+        BatchSize = 64,
+        Optimiser = OptimiserKind.RmsProp,
+        LearningRate = 1e-6,
+        Schedule = ScheduleKind.Constant,
+        WarmupSteps = 150,
+        MaxGradNorm = 10,
     };
 
     public static Command Create()

@@ -7,7 +7,9 @@ internal static class Shared
 {
     public static Option<string> Prompts() => new("--prompts")
     {
-        Description = "A .txt file with a prompt a line, or JSON Lines {prompt} or {prompt_ids}.", HelpName = "FILE", Required = true,
+        Description = "A .txt file with a prompt a line, or JSON Lines {prompt} or {prompt_ids}.",
+        HelpName = "FILE",
+        Required = true,
     };
 
     public static Option<string> Reward() => new("--reward") { Description = "world, or lexicon:FILE.", HelpName = "REWARD", Required = true };
