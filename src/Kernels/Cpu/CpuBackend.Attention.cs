@@ -66,6 +66,7 @@ public sealed unsafe partial class CpuBackend
         RequireLength(v, (long)sequences * width);
         RequireLength(kCache, (long)sequences * capacity * width);
         RequireLength(vCache, (long)sequences * capacity * width);
+        RequireLength(lengths, sequences);
         for (var s = 0; s < sequences; s++)
         {
             var length = Data(lengths)[s];

@@ -28,6 +28,8 @@ public sealed unsafe partial class CpuBackend
         DeviceBuffer logits, IndexBuffer targets, int from, int rows, int vocabulary, DeviceBuffer logSumExp, DeviceBuffer dLogProb)
     {
         RequireLength(logits, (long)rows * vocabulary);
+        RequireLength(logSumExp, (long)from + rows);
+        RequireLength(dLogProb, (long)from + rows);
         RequireIndices(targets, from, rows, vocabulary);
         var state = (z: (Ptr)Data(logits), target: (nint)(Data(targets) + from), l: (Ptr)(Data(logSumExp) + from), d: (Ptr)(Data(dLogProb) + from), vocabulary);
         _team.For(rows, RowGrain(vocabulary), state, static (s, from, to) =>

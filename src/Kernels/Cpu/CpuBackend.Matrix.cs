@@ -57,7 +57,6 @@ public sealed unsafe partial class CpuBackend
     public void GatherRows(DeviceBuffer table, IndexBuffer index, int from, int count, int columns, DeviceBuffer y)
     {
         RequireLength(y, (long)count * columns);
-        RequireLength(index, (long)from + count);
         RequireIndices(index, from, count, columns == 0 ? int.MaxValue : table.Length / columns);
         var state = (table: (Ptr)Data(table), index: (nint)(Data(index) + from), y: (Ptr)Data(y), columns);
         _team.For(count, RowGrain(columns), state, static (s, from, to) =>
@@ -75,7 +74,6 @@ public sealed unsafe partial class CpuBackend
     public void ScatterAddRows(DeviceBuffer y, IndexBuffer index, int from, int count, int columns, DeviceBuffer table, int tableRows, bool accumulate)
     {
         RequireLength(y, (long)count * columns);
-        RequireLength(index, (long)from + count);
         RequireLength(table, (long)tableRows * columns);
         RequireIndices(index, from, count, tableRows);
         var state = (y: (Ptr)Data(y), index: (nint)(Data(index) + from), table: (Ptr)Data(table), count, columns, accumulate);
@@ -114,6 +112,7 @@ public sealed unsafe partial class CpuBackend
 
     private static void RequireIndices(IndexBuffer index, int from, int count, int limit)
     {
+        RequireLength(index, (long)from + count);
         var values = new ReadOnlySpan<int>(Data(index) + from, count);
         foreach (var value in values)
         {

@@ -32,6 +32,10 @@ public sealed unsafe partial class CpuBackend
     public void RmsNormBackwardInput(
         DeviceBuffer x, DeviceBuffer weight, DeviceBuffer reciprocal, DeviceBuffer dy, int rows, int columns, DeviceBuffer dx, bool accumulate)
     {
+        RequireLength(x, (long)rows * columns);
+        RequireLength(weight, columns);
+        RequireLength(reciprocal, rows);
+        RequireLength(dy, (long)rows * columns);
         RequireLength(dx, (long)rows * columns);
         var state = (x: (Ptr)Data(x), w: (Ptr)Data(weight), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dx: (Ptr)Data(dx), columns, accumulate);
         _team.For(rows, RowGrain(columns), state, static (s, from, to) =>
@@ -57,6 +61,9 @@ public sealed unsafe partial class CpuBackend
     public void RmsNormBackwardWeight(
         DeviceBuffer x, DeviceBuffer reciprocal, DeviceBuffer dy, int rows, int columns, DeviceBuffer dWeight, bool accumulate)
     {
+        RequireLength(x, (long)rows * columns);
+        RequireLength(reciprocal, rows);
+        RequireLength(dy, (long)rows * columns);
         RequireLength(dWeight, columns);
         var state = (x: (Ptr)Data(x), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dw: (Ptr)Data(dWeight), rows, columns, accumulate);
         _team.For(columns, ColumnGrain, state, static (s, from, to) =>
@@ -81,7 +88,11 @@ public sealed unsafe partial class CpuBackend
         DeviceBuffer reciprocal)
     {
         RequireLength(x, (long)rows * columns);
+        RequireLength(weight, columns);
+        RequireLength(bias, columns);
         RequireLength(y, (long)rows * columns);
+        RequireLength(mean, rows);
+        RequireLength(reciprocal, rows);
         var state = (x: (Ptr)Data(x), w: (Ptr)Data(weight), b: (Ptr)Data(bias), y: (Ptr)Data(y), mean: (Ptr)Data(mean), r: (Ptr)Data(reciprocal));
         _team.For(rows, RowGrain(columns), (state, columns, epsilon), static (s, from, to) =>
         {
@@ -110,6 +121,11 @@ public sealed unsafe partial class CpuBackend
         DeviceBuffer x, DeviceBuffer weight, DeviceBuffer mean, DeviceBuffer reciprocal, DeviceBuffer dy, int rows, int columns,
         DeviceBuffer dx, bool accumulate)
     {
+        RequireLength(x, (long)rows * columns);
+        RequireLength(weight, columns);
+        RequireLength(mean, rows);
+        RequireLength(reciprocal, rows);
+        RequireLength(dy, (long)rows * columns);
         RequireLength(dx, (long)rows * columns);
         var state = (x: (Ptr)Data(x), w: (Ptr)Data(weight), mean: (Ptr)Data(mean), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dx: (Ptr)Data(dx));
         _team.For(rows, RowGrain(columns), (state, columns, accumulate), static (s, from, to) =>
@@ -139,6 +155,10 @@ public sealed unsafe partial class CpuBackend
     public void LayerNormBackwardWeight(
         DeviceBuffer x, DeviceBuffer mean, DeviceBuffer reciprocal, DeviceBuffer dy, int rows, int columns, DeviceBuffer dWeight, bool accumulate)
     {
+        RequireLength(x, (long)rows * columns);
+        RequireLength(mean, rows);
+        RequireLength(reciprocal, rows);
+        RequireLength(dy, (long)rows * columns);
         RequireLength(dWeight, columns);
         var state = (x: (Ptr)Data(x), mean: (Ptr)Data(mean), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dw: (Ptr)Data(dWeight));
         _team.For(columns, ColumnGrain, (state, rows, columns, accumulate), static (s, from, to) =>
