@@ -12,7 +12,7 @@ public class OpTests
     [TestCaseSource(typeof(OpTable), nameof(OpTable.Rows))]
     public void ForwardMatchesTheDefinition(OpRow row)
     {
-        using var backend = Poisoned(1);
+        using var backend = PoisonedBackend.Create();
         using var step = new StepScope(backend);
         var values = row.Values();
         var output = row.Build(backend, Tensors(backend, row, values));
@@ -22,7 +22,7 @@ public class OpTests
     [TestCaseSource(typeof(OpTable), nameof(OpTable.Rows))]
     public void BackwardMatchesFiniteDifferences(OpRow row)
     {
-        using var backend = Poisoned(1);
+        using var backend = PoisonedBackend.Create();
         using var step = new StepScope(backend);
         var values = row.Values();
         var inputs = Tensors(backend, row, values);
@@ -40,7 +40,7 @@ public class OpTests
     [TestCaseSource(typeof(OpTable), nameof(OpTable.Rows))]
     public void ASecondBackwardAddsTheSameAgain(OpRow row)
     {
-        using var backend = Poisoned(1);
+        using var backend = PoisonedBackend.Create();
         using var step = new StepScope(backend);
         var inputs = Tensors(backend, row, row.Values());
         Real[][] Gradients()
@@ -62,7 +62,7 @@ public class OpTests
     {
         (Real[] Output, Real[][] Gradients) Run(int threads)
         {
-            using var backend = Poisoned(threads);
+            using var backend = PoisonedBackend.Create(threads);
             using var step = new StepScope(backend);
             var inputs = Tensors(backend, row, row.Values());
             var output = row.Build(backend, inputs);
@@ -78,7 +78,7 @@ public class OpTests
     [TestCaseSource(typeof(OpTable), nameof(OpTable.Rows))]
     public void NothingIsLeftOutAfterTheStep(OpRow row)
     {
-        using var backend = Poisoned(1);
+        using var backend = PoisonedBackend.Create();
         int Step(bool gradients)
         {
             using (var step = new StepScope(backend, gradients))
@@ -104,13 +104,6 @@ public class OpTests
     {
         var ops = typeof(Op).Assembly.GetTypes().Where(static t => t.IsSubclassOf(typeof(Op)) && !t.IsAbstract).Select(static t => t.Name);
         Assert.That(ops.Except(OpTable.Rows().Select(static r => r.Op)), Is.Empty, "ops without a row in the op table");
-    }
-
-    private static CpuBackend Poisoned(int threads)
-    {
-        var backend = new CpuBackend(threads);
-        backend.Memory.Poison = memory => backend.Fill((DeviceBuffer)memory, System.Single.NaN);
-        return backend;
     }
 
     private static Tensor[] Tensors(IBackend backend, OpRow row, double[][] values) =>
