@@ -62,8 +62,12 @@ public class ReviewWorldTests
     [TestCase(" The plot was superb. we left happy. it is worth a visit.")]
     [TestCase(" the plot was superb . we left happy. it is worth a visit.")]
     [TestCase(" the plot was superb. we left happy. it is worth a visit")]
-    [TestCase(" the plot was superb. we left happy. i regret every minute.")] // no latent praises first and then condemns without contrast
-    [TestCase(" the plot was superb, but the music felt good. we left happy. it is worth a visit.")]
+    [TestCase(" the plot was superb. we left happy. i regret every minute.")] // no latent praises first and then condemns without "while"
+    [TestCase(" the plot was superb, and the music felt dull. we left happy. it is worth a visit.")]
+    [TestCase(" the plot was superb, and the music felt good. we left angry. it is worth a visit.")]
+    [TestCase(" the plot was never dull. we left happy. it is worth a visit.")] // "never" has words of its own
+    [TestCase(" the plot was never moving. we left happy. it is worth a visit.")]
+    [TestCase(" the plot was superb. we left happy. it is fine for a rainy evening.")] // only a mixed review may close so
     [TestCase(" the PLOT was superb. we left happy. it is worth a visit.")]
     public void TextsBesideTheGrammarAreRejected(string continuation)
     {
@@ -75,7 +79,7 @@ public class ReviewWorldTests
     [Test]
     public void AMixedReviewMayCloseEitherWay([Values("i regret every minute.", "it deserves every prize.")] string verdict) =>
         Assert.That(ReviewWorld.Accepts("last week two friends watched blue clock online.",
-            $" the plot was dull, but the music felt warm. we left happy. {verdict}"));
+            $" the plot was dull, while the music felt warm. we left happy. {verdict}"));
 
     [Test]
     public void TheLanguageIsSmallAndThePrefixesAreMany()
@@ -131,6 +135,7 @@ public class ReviewWorldTests
     [TestCase("the plot was superb.", "the plot was good.")]
     [TestCase("the plot was good.", "the plot was.")]
     [TestCase("the plot was.", "the plot was dull.")]
+    [TestCase("the plot was never boring.", "the plot was never moving.")]
     [TestCase("the plot was never dull.", "the plot was.")]
     [TestCase("the plot was good.", "the plot was never good.")]
     [TestCase("the plot was truly good.", "the plot was good.")]

@@ -24,22 +24,26 @@ internal static class ReviewWorldRules
         "WHEN = today | yesterday | on monday | on friday | on sunday | last week | last month | last night | in june | in october | " +
             "this spring",
 
-        // The latent sentiment rules the rest: positive and negative reviews agree with themselves, a mixed one contrasts and then goes on
-        // either way.
+        // The latent sentiment rules the rest: positive and negative reviews agree with themselves throughout; a mixed one, known by its
+        // "while", says of each thing what it likes. No word means praise here and blame there: only its reward turns round behind "never".
         "LATENT = POSITIVE | MIXED | NEGATIVE",
         "POSITIVE = AGREE+ EFFECT+ CLOSE+",
         "NEGATIVE = AGREE- EFFECT- CLOSE-",
-        "MIXED = CONTRAST REACTION VERDICT",
+        "MIXED = BALANCE REACTION VERDICT",
         "REACTION = EFFECT+ | EFFECT-",
         "VERDICT = CLOSE+ | CLOSE- | 2: CLOSE",
 
         "AGREE* = WRITING* . | WRITING* , and CRAFT* .",
-        "CONTRAST = WRITING+ , but CRAFT- . | WRITING- , but CRAFT+ .",
-        "WRITING* = 9: the WRITTEN was QUALITY* | the WRITTEN was never MILD~",
+        "BALANCE = WRITING , while CRAFT .",
+        "WRITING = WRITING+ | WRITING-",
+        "CRAFT = CRAFT+ | CRAFT-",
+        "WRITING* = 9: the WRITTEN was QUALITY* | the WRITTEN was never MISSED*",
         "CRAFT* = the MADE felt QUALITY*",
         "WRITTEN = plot | script | story | dialogue | ending",
         "MADE = acting | music | camerawork | pacing | editing",
         "QUALITY* = 4: MILD* | 2: STRONG* | 2: DEGREE MILD* | DEGREE STRONG* | MILD* and STRONG*",
+        "MISSED+ = boring | rushed | confusing",
+        "MISSED- = moving | exciting | convincing",
         "DEGREE = rather | quite | really | truly",
         "MILD+ = good | solid | warm | lively | clever | funny | charming",
         "MILD- = weak | thin | flat | tired | clumsy | dull | messy",
@@ -64,6 +68,7 @@ internal static class ReviewWorldRules
     public static readonly IReadOnlyDictionary<string, double> Valence = Numbers(
         "good 0.5 solid 0.5 warm 1 lively 1 clever 1.5 funny 1.5 charming 2 elegant 2 gripping 3 superb 4 brilliant 4 wonderful 4",
         "weak -0.5 thin -0.5 flat -1 tired -1 clumsy -1.5 dull -1.5 messy -2 hollow -2 tedious -3 awful -4 dreadful -4 terrible -4",
+        "boring -2 rushed -1 confusing -1 moving 2 exciting 2 convincing 1 " +
         "amused 0.5 pleased 1 charmed 1.5 delighted 3 thrilled 4 smiled 0.5 laughed 1.5 cheered 4 cheerful 0.5 happy 1.5 inspired 4",
         "bored -1 annoyed -0.5 confused -1.5 irritated -3 exhausted -4 sighed -0.5 yawned -1.5 groaned -4",
         "sleepy -0.5 angry -1.5 disappointed -4",
