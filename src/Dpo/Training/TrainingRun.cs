@@ -55,7 +55,8 @@ public sealed class TrainingRun
     {
         while (Step < TotalSteps)
         {
-            report?.Invoke(RunStep(firstLoss));
+            var finished = RunStep(firstLoss); // not inside `?.`, which would skip the step where nobody listens
+            report?.Invoke(finished);
             if (cancellation.IsCancellationRequested && Step < TotalSteps)
             {
                 _checkpoints?.Save(_model, _optimiser);
