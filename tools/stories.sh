@@ -27,7 +27,7 @@ tail -n 250 "$out/openings.txt" > "$out/held-out.txt"
 head -n $((total - 250)) "$out/openings.txt" > "$out/train.txt"
 
 rm -rf "$out/dpo"
-tinydpo pairs --model "$model" --prompts "$out/train.txt" --reward "lexicon:$lexicon" --completions 4 --pairing All --max-tokens 64 \
+tinydpo pairs --model "$model" --prompts "$out/train.txt" --reward "lexicon:$lexicon" --completions 4 --pairing all --max-tokens 64 \
     --seed 1 --out "$out/pairs.jsonl"
 tinydpo dpo --model "$model" --data "$out/pairs.jsonl" --out "$out/dpo" --beta 0.3 --learning-rate 1e-4 --epochs 1 --batch-size 32 \
     --warmup-steps 5 --seed 1

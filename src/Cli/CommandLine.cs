@@ -15,10 +15,15 @@ public static class CommandLine
     /// <summary>Parses and runs; never throws for bad input. Exit codes: 0, 1 for an error (one line on stderr), 2 for bad usage, 130 for Ctrl-C.</summary>
     public static async Task<int> RunAsync(string[] args)
     {
-        var parsed = Root().Parse(args.Length == 0 ? ["--help"] : args);
+        // A prompt may begin with @: nothing is read from "response files".
+        var parsed = Root().Parse(args.Length == 0 ? ["--help"] : args, new ParserConfiguration { ResponseFileTokenReplacer = null });
         if (parsed.Errors.Count > 0)
         {
-            Complain($"{parsed.Errors[0].Message} (see --help)");
+            // What is not known explains what is missing: `tinydpo demp` lacks a command only because demp is none.
+            var problem = parsed.UnmatchedTokens is [var unknown, ..]
+                ? $"there is no command or option '{unknown}' here"
+                : parsed.Errors[0].Message.TrimEnd('.');
+            Complain($"{problem} (see --help)");
             return BadUsage;
         }
         try
@@ -46,7 +51,7 @@ public static class CommandLine
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            Complain($"{e.Message} Check that the path can be written and the disk has room.");
+            Complain($"{e.Message.TrimEnd('.')}; check that the path can be written and the disk has room");
             return Failure;
         }
         catch (OutOfMemoryException)

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
 using TinyDpo.Kernels;
 
 namespace TinyDpo.Cli;
@@ -6,6 +8,10 @@ namespace TinyDpo.Cli;
 /// <summary>Options that several commands share. Each call makes a new one: an option belongs to its command.</summary>
 internal static class CommonOptions
 {
+    private const string ThreadsVariable = "TINYDPO_THREADS";
+    private const int MostThreads = 1024;
+    private static readonly string ThreadsRange = $"a whole number from 1 to {MostThreads}";
+
     public static Option<string> Model(string name = "--model") => new(name)
     {
         Description = "A Hugging Face folder, or a llama2.c FILE.bin with --tokenizer.",
@@ -23,51 +29,94 @@ internal static class CommonOptions
 
     public static Option<string> Out(string description) => new("--out") { Description = description, HelpName = "PATH", Required = true };
 
-    public static Option<ulong> Seed() => new("--seed") { Description = "Seed of every random number.", DefaultValueFactory = _ => 0UL };
+    public static Option<ulong> Seed(ulong value = 0) => new("--seed")
+    {
+        Description = "Seed of every random number.",
+        HelpName = "N",
+        DefaultValueFactory = _ => value,
+        CustomParser = static result => Parse(
+            result, static text => (ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seed), seed), WholeFrom(0)),
+    };
 
     public static Option<bool> Quiet() => new("--quiet") { Description = "No progress and no notes on stderr." };
 
-    public static Option<int?> Threads()
+    public static Option<int?> Threads() => new("--threads")
     {
-        var option = new Option<int?>("--threads") { Description = "Number of threads; default: TINYDPO_THREADS, else the machine's cores." };
-        option.Validators.Add(result => Check(result, result.GetValueOrDefault<int?>() is null or (>= 1 and <= 1024), "must be 1 to 1024"));
-        return option;
-    }
+        Description = $"Number of threads; default: {ThreadsVariable}, else the machine's cores.",
+        HelpName = "N",
+        CustomParser = static result => Parse(result, static text => (TryThreads(text, out var threads), (int?)threads), ThreadsRange),
+    };
 
-    public static Option<string> Device()
+    public static Option<string> Device() => new("--device")
     {
-        var option = new Option<string>("--device") { Description = "The device to compute on: cpu.", DefaultValueFactory = _ => "cpu" };
-        option.Validators.Add(result => Check(
-            result, result.GetValueOrDefault<string>() == "cpu", "only cpu is built in; `tinydpo devices` says why the rest is absent"));
-        return option;
-    }
+        Description = "The device to compute on: cpu.",
+        DefaultValueFactory = static _ => "cpu",
+        CustomParser = static result => Parse(result, static text => (text == "cpu", text), "cpu (`tinydpo devices` says why no other)"),
+    };
 
-    public static Option<int> Positive(string name, string description, int value) => Number(name, description, value, 1, int.MaxValue);
+    public static Option<int> Positive(string name, string description, int value) => Whole(name, description, value, 1);
 
-    public static Option<int> Count(string name, string description, int value) => Number(name, description, value, 0, int.MaxValue);
+    public static Option<int> Count(string name, string description, int value) => Whole(name, description, value, 0);
 
-    public static Option<double> Real(string name, string description, double value, double low, double high)
+    /// <summary>A limit that need not be given.</summary>
+    public static Option<int?> Limit(string name, string description, int least) => new(name)
     {
-        var option = new Option<double>(name) { Description = description, DefaultValueFactory = _ => value };
-        option.Validators.Add(result => Check(
-            result, result.GetValueOrDefault<double>() is var v && v >= low && v <= high, FormattableString.Invariant($"must lie in [{low}, {high}]")));
-        return option;
-    }
+        Description = description,
+        HelpName = "N",
+        CustomParser = result => Parse(result, text => (TryWhole(text, least, out var value), (int?)value), WholeFrom(least)),
+    };
 
-    public static IBackend Open(ParseResult parsed, Option<int?> threads) => new CpuBackend(parsed.GetValue(threads));
-
-    private static Option<int> Number(string name, string description, int value, int low, int high)
+    public static Option<double> Real(string name, string description, double value, Func<double, bool> allows, string range) => new(name)
     {
-        var option = new Option<int>(name) { Description = description, DefaultValueFactory = _ => value };
-        option.Validators.Add(result => Check(result, result.GetValueOrDefault<int>() is var v && v >= low && v <= high, $"must be at least {low}"));
-        return option;
-    }
+        Description = description,
+        HelpName = "X",
+        DefaultValueFactory = _ => value,
+        CustomParser = result => Parse(
+            result,
+            text => (double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) && allows(number), number),
+            $"a number {range}"),
+    };
 
-    private static void Check(System.CommandLine.Parsing.OptionResult result, bool holds, string message)
+    public static Option<double> Beta() =>
+        Real("--beta", "Strength of the pull to the reference.", 0.1, static v => v is > 0 and <= 1e6, "above 0, at most 1000000");
+
+    public static Option<double> LabelSmoothing() =>
+        Real("--label-smoothing", "Probability that a label is wrong (cDPO).", 0, static v => v is >= 0 and < 0.5, "from 0, below 0.5");
+
+    /// <summary>The one value of an option, or null and a complaint that names the option, the value and what it takes.</summary>
+    public static T? Parse<T>(ArgumentResult result, Func<string, (bool Fits, T Value)> parse, string takes)
     {
-        if (!holds)
+        var text = result.Tokens[0].Value;
+        if (parse(text) is (true, var value))
         {
-            result.AddError($"{result.Option.Name}: {message}");
+            return value;
         }
+        result.AddError($"{((OptionResult)result.Parent!).Option.Name} takes {takes}, not '{text}'");
+        return default;
     }
+
+    /// <exception cref="UsageException">The variable that stands in for --threads holds no number of threads.</exception>
+    public static IBackend Open(ParseResult parsed, Option<int?> threads)
+    {
+        if (parsed.GetValue(threads) is null && Environment.GetEnvironmentVariable(ThreadsVariable) is { Length: > 0 } text && !TryThreads(text, out _))
+        {
+            throw new UsageException($"{ThreadsVariable} takes {ThreadsRange}, not '{text}'");
+        }
+        return new CpuBackend(parsed.GetValue(threads));
+    }
+
+    private static Option<int> Whole(string name, string description, int value, int least) => new(name)
+    {
+        Description = description,
+        HelpName = "N",
+        DefaultValueFactory = _ => value,
+        CustomParser = result => Parse(result, text => (TryWhole(text, least, out var number), number), WholeFrom(least)),
+    };
+
+    private static string WholeFrom(int least) => $"a whole number from {least}";
+
+    private static bool TryWhole(string text, int least, out int value) =>
+        int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value) && value >= least;
+
+    private static bool TryThreads(string text, out int threads) => TryWhole(text, 1, out threads) && threads <= MostThreads;
 }

@@ -1,15 +1,13 @@
+using TinyDpo.Dpo;
+
 namespace TinyDpo.Cli;
 
-/// <summary>Long work that Ctrl-C stops after saving.</summary>
+/// <summary>Training that Ctrl-C stops after saving.</summary>
 internal static class Interruptible
 {
-    /// <summary>Runs the work; when it is cancelled, says where it was saved and how to go on.</summary>
-    public static void Run(string folder, Action work) => Run(folder, () =>
-    {
-        work();
-        return 0;
-    });
-
+    /// <summary>Runs the work; when it is cancelled, says how to go on.</summary>
+    /// <param name="folder">OUT of a training run.</param>
+    /// <param name="work">The run.</param>
     public static T Run<T>(string folder, Func<T> work)
     {
         try
@@ -18,7 +16,11 @@ internal static class Interruptible
         }
         catch (OperationCanceledException e)
         {
-            throw new InterruptedException($"interrupted; {folder} holds a checkpoint of every step made: repeat the command with --resume to go on", e);
+            throw new InterruptedException(
+                RunFolder.NewestCheckpoint(folder) is { } newest
+                    ? $"interrupted; repeat the command with --resume to go on from {newest}"
+                    : "interrupted before there was a checkpoint; repeat the command to start anew",
+                e);
         }
     }
 }

@@ -8,9 +8,11 @@ namespace TinyDpo.Cli;
 internal sealed class SamplingFlags
 {
     private readonly Option<int> _maxTokens;
-    private readonly Option<double> _temperature = CommonOptions.Real("--temperature", "Divides the logits; 0 takes the likeliest token.", 1, 0, 100);
+    private readonly Option<double> _temperature = CommonOptions.Real(
+        "--temperature", "Divides the logits; 0 takes the likeliest token.", 1, static v => v is >= 0 and <= 100, "from 0 to 100");
     private readonly Option<int> _topK = CommonOptions.Count("--top-k", "Only the K likeliest tokens; 0 for all.", 0);
-    private readonly Option<double> _topP = CommonOptions.Real("--top-p", "Only the likeliest tokens that reach this probability; 1 for all.", 1, 1e-9, 1);
+    private readonly Option<double> _topP = CommonOptions.Real(
+        "--top-p", "Only the likeliest tokens that reach this probability; 1 for all.", 1, static v => v is > 0 and <= 1, "above 0, at most 1");
     private readonly Option<ulong> _seed = CommonOptions.Seed();
     private readonly bool _shapes;
 

@@ -10,11 +10,13 @@ internal sealed class TrainingFlags
     private readonly Option<int> _epochs;
     private readonly Option<int> _batchSize;
     private readonly Option<double> _learningRate;
-    private readonly Option<ScheduleKind> _schedule;
+    private readonly Choice<ScheduleKind> _schedule;
     private readonly Option<int> _warmup;
-    private readonly Option<double> _maxGradNorm = CommonOptions.Real("--max-grad-norm", "Clips the gradient to this norm; 0 for no clipping.", 1, 0, 1e9);
-    private readonly Option<OptimiserKind> _optimiser;
-    private readonly Option<double> _weightDecay = CommonOptions.Real("--weight-decay", "Decoupled weight decay of AdamW.", 0, 0, 1);
+    private readonly Option<double> _maxGradNorm = CommonOptions.Real(
+        "--max-grad-norm", "Clips the gradient to this norm; 0 for no clipping.", 1, static v => v is >= 0 and <= double.MaxValue, "from 0");
+    private readonly Choice<OptimiserKind> _optimiser;
+    private readonly Option<double> _weightDecay = CommonOptions.Real(
+        "--weight-decay", "Decoupled weight decay of AdamW.", 0, static v => v is >= 0 and <= 1, "from 0 to 1");
     private readonly Option<ulong> _seed = CommonOptions.Seed();
     private readonly Option<int> _checkpointEvery = CommonOptions.Count("--checkpoint-every", "Steps between checkpoints; 0 for none but Ctrl-C's.", 100);
     private readonly Option<int> _keep = CommonOptions.Positive("--keep-checkpoints", "Checkpoints kept, the newest.", 2);
@@ -23,13 +25,18 @@ internal sealed class TrainingFlags
     {
         _epochs = CommonOptions.Positive("--epochs", "Passes over the data.", defaults.Epochs);
         _batchSize = CommonOptions.Positive("--batch-size", "Examples a step.", defaults.BatchSize);
-        _learningRate = CommonOptions.Real("--learning-rate", "Peak learning rate.", defaults.LearningRate, 0, 1e3);
-        _schedule = new Option<ScheduleKind>("--schedule") { Description = "After the warm-up.", DefaultValueFactory = _ => defaults.Schedule };
+        _learningRate = CommonOptions.Real(
+            "--learning-rate", "Peak learning rate.", defaults.LearningRate, static v => v is > 0 and <= 1e3, "above 0, at most 1000");
+        _schedule = new Choice<ScheduleKind>(
+            "--schedule", "The learning rate after the warm-up: as it is, or down to 0.", "linear",
+            ("constant", ScheduleKind.Constant), ("linear", ScheduleKind.Linear), ("cosine", ScheduleKind.Cosine));
         _warmup = CommonOptions.Count("--warmup-steps", "Steps from rate 0 to the peak.", defaults.WarmupSteps);
-        _optimiser = new Option<OptimiserKind>("--optimizer") { Description = "The optimiser.", DefaultValueFactory = _ => defaults.Optimiser };
+        _optimiser = new Choice<OptimiserKind>(
+            "--optimizer", "The optimiser.", "adamw",
+            ("adamw", OptimiserKind.AdamW), ("sgd", OptimiserKind.Sgd), ("rmsprop", OptimiserKind.RmsProp));
         foreach (var option in new Option[]
         {
-            _epochs, _batchSize, _learningRate, _schedule, _warmup, _maxGradNorm, _optimiser, _weightDecay, _seed, _checkpointEvery, _keep,
+            _epochs, _batchSize, _learningRate, _schedule.Option, _warmup, _maxGradNorm, _optimiser.Option, _weightDecay, _seed, _checkpointEvery, _keep,
         })
         {
             command.Add(option);
@@ -39,17 +46,17 @@ internal sealed class TrainingFlags
     /// <param name="preset">Values for the options that were not given; null for the command's defaults.</param>
     public TrainingOptions Read(ParseResult parsed, TrainingOptions? preset = null)
     {
-        var optimiser = Value(_optimiser, preset?.Optimiser);
+        var optimiser = preset is null || _optimiser.IsGiven(parsed) ? _optimiser.Read(parsed) : preset.Optimiser;
         if (optimiser != OptimiserKind.AdamW && parsed.GetResult(_weightDecay) is { Implicit: false })
         {
-            throw new UsageException($"--weight-decay has no effect with --optimizer {optimiser}: leave it out");
+            throw new UsageException($"--weight-decay has no effect with --optimizer {_optimiser.NameOf(optimiser)}: leave it out");
         }
         return new TrainingOptions
         {
             Epochs = Value(_epochs, preset?.Epochs),
             BatchSize = Value(_batchSize, preset?.BatchSize),
             LearningRate = Value(_learningRate, preset?.LearningRate),
-            Schedule = Value(_schedule, preset?.Schedule),
+            Schedule = preset is null || _schedule.IsGiven(parsed) ? _schedule.Read(parsed) : preset.Schedule,
             WarmupSteps = Value(_warmup, preset?.WarmupSteps),
             MaxGradNorm = Value(_maxGradNorm, preset?.MaxGradNorm),
             Optimiser = optimiser,

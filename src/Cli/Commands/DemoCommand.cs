@@ -8,8 +8,8 @@ internal static class DemoCommand
 {
     public static Command Create()
     {
-        var folder = new Option<string>("--out") { Description = "Where metrics.jsonl, summary.json and model/ go.", DefaultValueFactory = _ => Path.Combine("out", "demo") };
-        var seed = new Option<ulong>("--seed") { Description = "Seed of every random number.", DefaultValueFactory = _ => 1UL };
+        var folder = new Option<string>("--out") { Description = "Where metrics.jsonl, summary.json and model/ go.", HelpName = "PATH", DefaultValueFactory = _ => Path.Combine("out", "demo") };
+        var seed = CommonOptions.Seed(1);
         var quick = new Option<bool>("--quick") { Description = "Smaller, in half a minute." };
         var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
         var command = new Command("demo", "Train a small transformer from scratch, let it learn preferences with DPO, and show what changed.")

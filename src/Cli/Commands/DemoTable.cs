@@ -22,16 +22,17 @@ internal static class DemoTable
         table.AddRow("samples cut at the token limit", Percent(c.ReferenceTruncated), Percent(c.PolicyTruncated));
         AnsiConsole.Write(table);
 
-        AnsiConsole.WriteLine("The same prefix before and after, with the true reward:");
+        // Not Spectre's WriteLine, which breaks a long line in two.
+        Console.WriteLine("The same prefix before and after, with the true reward:");
         foreach (var (prefix, sft, dpo) in report.Examples(5))
         {
-            AnsiConsole.WriteLine();
-            AnsiConsole.WriteLine(prefix);
-            AnsiConsole.WriteLine($"  SFT {Number(sft.Reward)} {sft.Text}");
-            AnsiConsole.WriteLine($"  DPO {Number(dpo.Reward)} {dpo.Text}");
+            Console.WriteLine();
+            Console.WriteLine(prefix);
+            Console.WriteLine($"  SFT {Number(sft.Reward)} {sft.Text}");
+            Console.WriteLine($"  DPO {Number(dpo.Reward)} {dpo.Text}");
         }
-        AnsiConsole.WriteLine();
-        AnsiConsole.WriteLine($"Written: {Path.Combine(folder, "metrics.jsonl")}, {Path.Combine(folder, "summary.json")}, {Path.Combine(folder, "model")}");
+        Console.WriteLine();
+        Console.WriteLine($"Written: {Path.Combine(folder, "metrics.jsonl")}, {Path.Combine(folder, "summary.json")}, {Path.Combine(folder, "model")}");
     }
 
     private static string Number(double value) => value.ToString("0.00", CultureInfo.InvariantCulture);

@@ -14,20 +14,26 @@ internal static class PairsCommand
         var reward = Shared.Reward();
         var file = CommonOptions.Out("The JSONL file to write.");
         var completions = CommonOptions.Positive("--completions", "Completions sampled a prompt.", 4);
-        var pairing = new Option<Pairing>("--pairing") { Description = "BestWorst: one pair a prompt. All: every two completions.", DefaultValueFactory = _ => Pairing.BestWorst };
-        var labels = new Option<Labelling>("--labels") { Description = "Ranked: the larger reward is chosen. BradleyTerry: drawn.", DefaultValueFactory = _ => Labelling.Ranked };
-        var scale = CommonOptions.Real("--scale", "The factor on the reward in BradleyTerry labels.", ReviewWorld.PreferenceScale, 0, 1e6);
+        var pairing = new Choice<Pairing>(
+            "--pairing", "best-worst: one pair a prompt. all: every two completions.", "best-worst",
+            ("best-worst", Pairing.BestWorst), ("all", Pairing.All));
+        var labels = new Choice<Labelling>(
+            "--labels", "ranked: the larger reward is chosen. bradley-terry: drawn by the difference.", "ranked",
+            ("ranked", Labelling.Ranked), ("bradley-terry", Labelling.BradleyTerry));
+        var scale = CommonOptions.Real(
+            "--scale", "The factor on the reward in bradley-terry labels.", ReviewWorld.PreferenceScale, static v => v is > 0 and <= 1e6,
+            "above 0, at most 1000000");
         var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
         var command = new Command("pairs", "Sample completions for prompts, rank them by a reward, and write preference pairs.")
         {
-            model, tokenizer, prompts, reward, file, completions, pairing, labels, scale, threads, device, quiet,
+            model, tokenizer, prompts, reward, file, completions, pairing.Option, labels.Option, scale, threads, device, quiet,
         };
         var sampling = new SamplingFlags(command, maxTokens: 64);
         command.SetAction((parsed, cancellation) =>
         {
-            if (parsed.GetValue(labels) == Labelling.Ranked && parsed.GetResult(scale) is { Implicit: false })
+            if (labels.Read(parsed) == Labelling.Ranked && parsed.GetResult(scale) is { Implicit: false })
             {
-                throw new UsageException("--scale has no effect with --labels Ranked: leave it out");
+                throw new UsageException("--scale has no effect with --labels ranked: leave it out");
             }
             using var backend = CommonOptions.Open(parsed, threads);
             var run = new PairsRunOptions
@@ -40,8 +46,8 @@ internal static class PairsCommand
                 Options = eosId => new PairSamplerOptions
                 {
                     CompletionsPerPrompt = parsed.GetValue(completions),
-                    Pairing = parsed.GetValue(pairing),
-                    Labelling = parsed.GetValue(labels),
+                    Pairing = pairing.Read(parsed),
+                    Labelling = labels.Read(parsed),
                     Scale = parsed.GetValue(scale),
                     Generation = sampling.Read(parsed, eosId),
                 },

@@ -12,10 +12,9 @@ internal static class ScoreCommand
         var reference = CommonOptions.Model("--reference");
         var tokenizer = CommonOptions.Tokenizer();
         var data = CommonOptions.Data("Pairs, as text or as token ids.");
-        var loss = new Option<string>("--loss") { Description = "The loss: sigmoid.", DefaultValueFactory = _ => "sigmoid" };
-        loss.AcceptOnlyFromAmong("sigmoid");
-        var beta = CommonOptions.Real("--beta", "Strength of the pull to the reference.", 0.1, 0, 1e6);
-        var smoothing = CommonOptions.Real("--label-smoothing", "Probability that a label is wrong (cDPO).", 0, 0, 0.499999);
+        var loss = new Choice<string>("--loss", "The loss.", "sigmoid", ("sigmoid", "sigmoid")).Option;
+        var beta = CommonOptions.Beta();
+        var smoothing = CommonOptions.LabelSmoothing();
         var json = new Option<bool>("--json") { Description = "JSON Lines, which is also the default: a line a pair." };
         var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
         var command = new Command("score", "Log-probs, implicit rewards, margin, loss and its derivatives for each pair.")

@@ -14,7 +14,7 @@ internal static class SftCommand
         var data = CommonOptions.Data("Rows {prompt, completion} or {text}.");
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
-        var maxLength = new Option<int?>("--max-length") { Description = "The most tokens of prompt and completion; default: the model's context." };
+        var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
         var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
         var command = new Command("sft", "Supervised fine-tuning, or training from scratch.")
@@ -45,8 +45,9 @@ internal static class SftCommand
                 throw new UsageException("--config needs --tokenizer");
             }
             using var backend = CommonOptions.Open(parsed, threads);
-            Interruptible.Run(options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => SftRun.Run(options, backend, log, cancellation)));
-            JsonLine.Write(new { model = Path.Combine(options.Out, "model") });
+            var saved = Interruptible.Run(
+                options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => SftRun.Run(options, backend, log, cancellation)));
+            JsonLine.Write(new { model = saved });
             return Task.FromResult(CommandLine.Success);
         });
         return command;

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Text;
 using TinyDpo.Dpo;
 using TinyDpo.Models;
 
@@ -16,8 +15,7 @@ internal static class TokenizeCommand
         command.SetAction(parsed =>
         {
             var loaded = TokenizerFile.Load(parsed.GetValue(tokenizer) ?? parsed.GetRequiredValue(model));
-            using var input = new StreamReader(Console.OpenStandardInput(), new UTF8Encoding(false));
-            foreach (var ids in TokenizeLines.Encode(input, loaded))
+            foreach (var ids in TokenizeLines.Encode(Console.OpenStandardInput(), loaded))
             {
                 JsonLine.Write(ids);
             }

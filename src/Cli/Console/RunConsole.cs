@@ -7,32 +7,23 @@ namespace TinyDpo.Cli;
 /// <summary>Runs long work with a progress bar on stderr; without one when stderr is no terminal, or with --quiet.</summary>
 internal static class RunConsole
 {
-    private static readonly IAnsiConsole s_stderr =
-        AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error), Interactive = InteractionSupport.No });
-
-    public static IAnsiConsole Error => s_stderr;
-
     public static T Run<T>(bool quiet, Func<IRunLog, T> work)
     {
         if (quiet || Console.IsErrorRedirected)
         {
             return work(IRunLog.Silent);
         }
-        return s_stderr.Progress()
+        var stderr = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        // Columns fit a terminal of 100: bar and detail of a training run take 80, a stage's name the rest.
+        return stderr.Progress()
             .AutoClear(false)
             .Columns(
-                new SpinnerColumn(), new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn { Width = 24 },
-                new PercentageColumn(), new ElapsedTimeColumn(), new RemainingTimeColumn(), new DetailColumn())
-            .Start(context => work(new ProgressLog(context)));
+                new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn { Width = 16 }, new PercentageColumn(),
+                new ClockColumn(), new DetailColumn())
+            .Start(context => work(new ProgressLog(stderr, context)));
     }
 
-    public static void Run(bool quiet, Action<IRunLog> work) => Run(quiet, log =>
-    {
-        work(log);
-        return 0;
-    });
-
-    private sealed class ProgressLog(ProgressContext context) : IRunLog
+    private sealed class ProgressLog(IAnsiConsole stderr, ProgressContext context) : IRunLog
     {
         private ProgressTask? _task;
 
@@ -55,7 +46,7 @@ internal static class RunConsole
             _task.Value = done;
         }
 
-        public void Note(string line) => s_stderr.MarkupLineInterpolated($"[grey]{line}[/]");
+        public void Note(string line) => stderr.MarkupLineInterpolated($"[grey]{line}[/]");
 
         private void Finish()
         {
@@ -69,6 +60,23 @@ internal static class RunConsole
 
     // A task's state takes value types only.
     private readonly record struct Detail(string? Text);
+
+    /// <summary>The time that a stage will still take; once it is done, the time that it took.</summary>
+    private sealed class ClockColumn : ProgressColumn
+    {
+        protected override bool NoWrap => true;
+
+        public override IRenderable Render(RenderOptions options, ProgressTask task, TimeSpan deltaTime)
+        {
+            var (time, what) = task.IsFinished ? (task.ElapsedTime, "") : (task.RemainingTime, " left");
+            return new Text(time is { } t ? Format(t) + what : "", new Style(task.IsFinished ? Color.Grey : Color.Blue));
+        }
+
+        public override int? GetColumnWidth(RenderOptions options) => "0:00:00 left".Length;
+
+        private static string Format(TimeSpan time) =>
+            FormattableString.Invariant($"{(int)time.TotalHours}:{time.Minutes:00}:{time.Seconds:00}");
+    }
 
     /// <summary>Loss, margin and tokens/s beside the bar.</summary>
     private sealed class DetailColumn : ProgressColumn

@@ -41,11 +41,12 @@ public static class DpoRun
     public static IReadOnlyList<(string Name, double Value)> Run(DpoRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (policy, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
+        var reference = options.Reference is null ? policy : ModelFile.LoadWeights(options.Reference, backend);
+        var referencePath = options.Reference ?? options.Model;
+        RunChecks.RequireSameVocabulary(policy, reference, referencePath);
         var (pairs, summary) = ReadPairs(options.Data);
         log.Note(summary.Describe());
         var heldOut = options.EvalData is null ? null : ReadPairs(options.EvalData).Pairs;
-        var reference = options.Reference is null ? policy : ModelFile.LoadWeights(options.Reference, backend);
-        RequireSameVocabulary(policy, reference, options);
         var fingerprint = ModelFile.Fingerprint(reference);
         var folder = new RunFolder(options.Out, options.Resume, new
         {
@@ -56,9 +57,11 @@ public static class DpoRun
         });
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
-        var logProbs = ReferenceCache.LoadOrCompute(
-            folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, cancellation);
-        var heldOutLogProbs = heldOut is null ? null : ReferenceLogProbs.Compute(reference, heldOut, options.TokenBudget, cancellation: cancellation);
+        var logProbs = RunChecks.RequireFinite(
+            ReferenceCache.LoadOrCompute(folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, cancellation),
+            pairs, referencePath, options.Data);
+        var heldOutLogProbs = heldOut is null ? null : RunChecks.RequireFinite(
+            ReferenceLogProbs.Compute(reference, heldOut, options.TokenBudget, cancellation: cancellation), heldOut, referencePath, options.EvalData!);
 
         var task = new DpoTask(policy, pairs, logProbs, options.Loss, options.TokenBudget);
         folder.Train(policy, tokenizer, task, options.Training, options.Reference is null ? DpoLoss.AtReference : null, log, cancellation);
@@ -72,19 +75,9 @@ public static class DpoRun
 
         (PreferencePair[] Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, policy.Config.MaxPositions),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions)),
             MaxPromptLength = options.MaxPromptLength,
             VocabSize = policy.Config.VocabSize,
         });
-    }
-
-    private static void RequireSameVocabulary(Transformer policy, Transformer reference, DpoRunOptions options)
-    {
-        if (policy.Config.VocabSize != reference.Config.VocabSize)
-        {
-            throw new InputException(
-                options.Reference!, "vocab_size", $"is {reference.Config.VocabSize}, but the policy's is {policy.Config.VocabSize}",
-                "give a reference with the policy's tokenizer");
-        }
     }
 }

@@ -33,14 +33,20 @@ public static class EvalRun
     {
         var (policy, tokenizer) = ModelFile.Load(run.Policy, backend, run.Tokenizer);
         var reference = ModelFile.LoadWeights(run.Reference, backend);
-        if (policy.Config.VocabSize != reference.Config.VocabSize)
+        RunChecks.RequireSameVocabulary(policy, reference, run.Reference);
+        var prompts = PromptSet.Read(run.Prompts, tokenizer, policy.Config);
+        var generation = run.Generation(tokenizer.EosId);
+        RequireRoom(policy.Config, reference.Config, prompts, generation.MaxTokens, run);
+        if (run.Samples is not null)
+        {
+            RunChecks.RequireWritableFile(run.Samples);
+        }
+        var c = PolicyComparison.Measure(policy, reference, tokenizer, prompts, generation, run.Reward, log, cancellation);
+        if (!double.IsFinite(c.Kl.Estimate))
         {
             throw new InputException(
-                run.Reference, "vocab_size", $"is {reference.Config.VocabSize}, but the policy's is {policy.Config.VocabSize}",
-                "give a reference with the policy's tokenizer");
+                run.Policy, null, "its log-probs, or those of the reference, are not finite", "its weights are damaged: copy or train them again");
         }
-        var prompts = PromptSet.Read(run.Prompts, tokenizer, policy.Config);
-        var c = PolicyComparison.Measure(policy, reference, tokenizer, prompts, run.Generation(tokenizer.EosId), run.Reward, log, cancellation);
         if (run.Samples is not null)
         {
             AtomicFile.WriteText(run.Samples, string.Concat(prompts.Select((p, i) => JsonSerializer.Serialize(new
@@ -76,6 +82,21 @@ public static class EvalRun
                 yield return (name + "_low", interval.Low);
                 yield return (name + "_high", interval.High);
             }
+        }
+    }
+
+    // Both models run over the samples of both, so the shorter context holds them all.
+    private static void RequireRoom(
+        ModelConfig policy, ModelConfig reference, IReadOnlyList<(int[] Ids, string Text)> prompts, int maxTokens, EvalRunOptions run)
+    {
+        var (shorter, longer) = (Math.Min(policy.MaxPositions, reference.MaxPositions), Math.Max(policy.MaxPositions, reference.MaxPositions));
+        var longest = prompts.Max(static p => p.Ids.Length);
+        if (shorter < longer && longest + maxTokens > shorter)
+        {
+            throw new InputException(
+                policy.MaxPositions < reference.MaxPositions ? run.Policy : run.Reference, "max_position_embeddings",
+                $"is {shorter}, too short for the longest prompt of {longest} tokens and its continuation of up to {maxTokens}",
+                "give a smaller --max-tokens, or shorter prompts");
         }
     }
 }

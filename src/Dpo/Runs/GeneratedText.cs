@@ -13,10 +13,14 @@ public sealed record GeneratedText(int[] PromptIds, int[] Ids, string Text)
         Transformer model, ITokenizer tokenizer, string prompt, GenerationOptions options, CancellationToken cancellation = default)
     {
         var promptIds = tokenizer.Encode(prompt);
-        if (promptIds.Length == 0 || promptIds.Length >= model.Config.MaxPositions)
+        if (promptIds.Length == 0)
+        {
+            throw new InputException("--prompt", null, "is empty, and the tokenizer has no beginning-of-sequence token to stand for it", "give some text");
+        }
+        if (promptIds.Length >= model.Config.MaxPositions)
         {
             throw new InputException(
-                "--prompt", null, $"has {promptIds.Length} tokens; the model takes 1 to {model.Config.MaxPositions - 1}", "give another prompt");
+                "--prompt", null, $"has {promptIds.Length} tokens, and the model's context is {model.Config.MaxPositions}", "give a shorter prompt");
         }
         var sample = Generator.Sample(model, [promptIds], options, cancellation: cancellation)[0];
         int[] ids = [.. promptIds, .. sample.Ended ? sample.Tokens[..^1] : sample.Tokens];

@@ -30,9 +30,9 @@ public static class PairsRun
     /// <exception cref="InputException">Bad input; or no prompt gave two completions that differ.</exception>
     public static PairsSummary Run(PairsRunOptions run, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
-        AtomicFile.RequireWritableFolder(Path.GetDirectoryName(Path.GetFullPath(run.Out))!);
         var (model, tokenizer) = ModelFile.Load(run.Model, backend, run.Tokenizer);
         var prompts = PromptSet.Read(run.Prompts, tokenizer, model.Config);
+        RunChecks.RequireWritableFile(run.Out);
         var options = run.Options(tokenizer.EosId);
         log.Stage("sampling", prompts.Count * options.CompletionsPerPrompt);
         var completions = PairSampler.Sample(
@@ -58,9 +58,14 @@ public static class PairsRun
 /// <summary>Prompts from a file, each with its ids and its text.</summary>
 internal static class PromptSet
 {
-    public static IReadOnlyList<(int[] Ids, string Text)> Read(string path, ITokenizer tokenizer, ModelConfig config) =>
-    [
-        .. PromptData.Read(path, tokenizer, new PreferenceDataOptions { MaxLength = config.MaxPositions, VocabSize = config.VocabSize })
-            .Select(p => (p.Ids, p.Text ?? tokenizer.Decode(p.Ids))),
-    ];
+    /// <exception cref="InputException">Bad input; or a prompt leaves no room for a continuation in the model's context.</exception>
+    public static IReadOnlyList<(int[] Ids, string Text)> Read(string path, ITokenizer tokenizer, ModelConfig config)
+    {
+        var prompts = PromptData.Read(path, tokenizer, new PreferenceDataOptions { VocabSize = config.VocabSize });
+        return prompts.FirstOrDefault(p => p.Ids.Length >= config.MaxPositions) is { } tooLong
+            ? throw new InputException(
+                path, $"line {tooLong.Line}", $"has {tooLong.Ids.Length} tokens, and the model's context is {config.MaxPositions}",
+                "shorten or delete the prompt")
+            : [.. prompts.Select(p => (p.Ids, p.Text ?? tokenizer.Decode(p.Ids)))];
+    }
 }

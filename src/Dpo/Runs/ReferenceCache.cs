@@ -25,6 +25,10 @@ public static class ReferenceCache
         }
         log.Stage("the reference's log-probs", pairs.Count);
         var computed = ReferenceLogProbs.Compute(reference, pairs, done: n => log.Advance(n), cancellation: cancellation);
+        if (!computed.Chosen.Concat(computed.Rejected).All(Real.IsFinite))
+        {
+            return computed; // JSON holds no NaN, and nobody wants these again
+        }
         var text = new StringBuilder().Append(JsonSerializer.Serialize(new Header(key))).Append('\n');
         for (var i = 0; i < pairs.Count; i++)
         {

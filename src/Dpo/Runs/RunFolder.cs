@@ -29,11 +29,15 @@ public sealed class RunFolder
         }
     }
 
+    /// <summary>The path of OUT's newest checkpoint, whichever run left it; or null.</summary>
+    public static string? NewestCheckpoint(string folder) => new CheckpointFolder(folder, "").Newest();
+
     public string PathOf(string name) => Path.Combine(_folder, name);
 
-    /// <summary>Trains to the end, or until cancelled: then the last line of the exception's message says how to go on.</summary>
+    /// <summary>Trains to the end, or until cancelled: then a checkpoint holds the steps made.</summary>
     /// <param name="firstLoss">What step 0 must give, where that is known and the run starts there.</param>
-    public void Train(
+    /// <returns>The folder of the trained model.</returns>
+    public string Train(
         Transformer model, ITokenizer tokenizer, ITrainingTask task, TrainingOptions options, double? firstLoss, IRunLog log,
         CancellationToken cancellation)
     {
@@ -53,7 +57,9 @@ public sealed class RunFolder
                 },
                 firstLoss, cancellation);
         }
-        ModelFile.Save(PathOf("model"), model, tokenizer);
+        var saved = PathOf("model");
+        ModelFile.Save(saved, model, tokenizer);
+        return saved;
     }
 
     private static string Hash(object key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(key))));
@@ -64,11 +70,11 @@ public static class ProgressLine
 {
     public static string Of(StepReport report)
     {
-        var line = $"loss {report["loss"]:0.0000}";
+        var line = FormattableString.Invariant($"loss {report["loss"]:0.0000}");
         if (report.Metrics.Any(static m => m.Name == "rewards/margins"))
         {
-            line += $"  margin {report["rewards/margins"]:0.000}  accuracy {report["rewards/accuracies"]:0.00}";
+            line += FormattableString.Invariant($"  margin {report["rewards/margins"]:0.000}");
         }
-        return line + $"  {report["tokens/s"]:0} tokens/s";
+        return line + FormattableString.Invariant($"  {report["tokens/s"]:0} tokens/s");
     }
 }

@@ -40,19 +40,23 @@ public static class ScoreRun
     {
         var (policy, tokenizer) = ModelFile.Load(options.Policy, backend, options.Tokenizer);
         var reference = ModelFile.LoadWeights(options.Reference, backend);
+        RunChecks.RequireSameVocabulary(policy, reference, options.Reference);
         var (pairs, summary) = PreferenceData.Read(options.Data, tokenizer, new PreferenceDataOptions
         {
             // A score of a pair that was cut would be that of another pair.
             Strict = true,
             MaxLength = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions),
-            VocabSize = Math.Min(policy.Config.VocabSize, reference.Config.VocabSize),
+            VocabSize = policy.Config.VocabSize,
         });
         log.Note(summary.Describe());
         log.Stage("policy", pairs.Length);
-        var p = ReferenceLogProbs.Compute(policy, pairs, done: n => log.Advance(n), cancellation: cancellation);
+        var p = LogProbs(policy, options.Policy);
         log.Stage("reference", pairs.Length);
-        var r = ReferenceLogProbs.Compute(reference, pairs, done: n => log.Advance(n), cancellation: cancellation);
+        var r = LogProbs(reference, options.Reference);
         return Score(backend, options.Loss, p, r);
+
+        ReferenceLogProbs LogProbs(Transformer model, string path) => RunChecks.RequireFinite(
+            ReferenceLogProbs.Compute(model, pairs, done: n => log.Advance(n), cancellation: cancellation), pairs, path, options.Data);
     }
 
     /// <summary>The loss of each pair and its derivatives by both policy log-probs, from the loss's own backward pass.</summary>

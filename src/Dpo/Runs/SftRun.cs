@@ -30,9 +30,10 @@ public sealed record SftRunOptions
 /// <summary>Supervised fine-tuning, or training from scratch, from files.</summary>
 public static class SftRun
 {
+    /// <returns>The folder of the trained model.</returns>
     /// <exception cref="InputException">Bad input, with file and place.</exception>
     /// <exception cref="TrainingException">A number is not finite.</exception>
-    public static void Run(SftRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    public static string Run(SftRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (model, tokenizer) = Open(options, backend);
         var (examples, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
@@ -48,7 +49,7 @@ public static class SftRun
             Data = examples.Select(static e => new { e.Prompt, e.Completion }),
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
         });
-        folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation);
+        return folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation);
     }
 
     private static (Transformer Model, ITokenizer Tokenizer) Open(SftRunOptions options, IBackend backend)

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using TinyDpo.Models;
 
@@ -6,15 +7,30 @@ namespace TinyDpo.Dpo;
 /// <summary>Ids of JSON strings, line by line: what `tinydpo tokenize` prints.</summary>
 public static class TokenizeLines
 {
-    /// <exception cref="InputException">A line is no JSON string.</exception>
-    public static IEnumerable<int[]> Encode(TextReader input, ITokenizer tokenizer)
+    /// <param name="input">UTF-8, a JSON string a line; blank lines are skipped.</param>
+    /// <param name="tokenizer">Its beginning-of-sequence token, if any, begins every line's ids.</param>
+    /// <exception cref="InputException">While enumerating: a line is no JSON string, or no UTF-8.</exception>
+    public static IEnumerable<int[]> Encode(Stream input, ITokenizer tokenizer)
     {
-        for (var line = 1; input.ReadLine() is { } text; line++)
+        using var reader = new StreamReader(input, new UTF8Encoding(false, throwOnInvalidBytes: true));
+        for (var line = 1; Next(reader, line) is { } text; line++)
         {
             if (!string.IsNullOrWhiteSpace(text))
             {
                 yield return tokenizer.Encode(Parse(text, line));
             }
+        }
+    }
+
+    private static string? Next(StreamReader reader, int line)
+    {
+        try
+        {
+            return reader.ReadLine();
+        }
+        catch (DecoderFallbackException)
+        {
+            throw new InputException("stdin", $"line {line} or soon after", "is not UTF-8", "convert the text to UTF-8");
         }
     }
 

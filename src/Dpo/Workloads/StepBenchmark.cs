@@ -26,6 +26,7 @@ public static class StepBenchmark
     /// <param name="weights">A safetensors file with Hugging Face's names, or null to initialise from the seed.</param>
     /// <param name="steps">Counted steps.</param>
     /// <param name="backend">The device.</param>
+    /// <exception cref="InputException">The weights do not fit, or the loss stops being finite.</exception>
     public static StepBenchmarkResult Run(Workload workload, string? weights, int steps, IBackend backend)
     {
         var policy = new Transformer(workload.Config, backend);
@@ -48,6 +49,11 @@ public static class StepBenchmark
             var start = Stopwatch.GetTimestamp();
             policy.Weights.ClearGradients();
             loss = task.Accumulate(batch).Loss;
+            if (!double.IsFinite(loss))
+            {
+                throw new InputException(
+                    weights ?? workload.Path, null, $"the loss is not finite in step {step + WarmupSteps}", "check the weights, or give a smaller learning_rate");
+            }
             optimiser.Step(workload.LearningRate);
             if (step >= 0)
             {

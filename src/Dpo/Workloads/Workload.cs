@@ -24,7 +24,22 @@ public sealed record Workload(string Path, ModelConfig Config, PreferencePair[] 
         {
             throw new InputException(path, "pairs", "is empty", "give at least one pair");
         }
-        return new Workload(path, config, pairs, (ulong)Number(root, "seed", 0), Number(root, "beta", 0.1), Number(root, "learning_rate", 1e-4));
+        return new Workload(
+            path, config, pairs,
+            (ulong)Number("seed", 0, static v => v is >= 0 and <= 1L << 53 && v == Math.Floor(v), "a whole number from 0 to 2^53"),
+            Number("beta", 0.1, static v => v is > 0 and <= 1e6, "a number above 0, at most 1000000"),
+            Number("learning_rate", 1e-4, static v => v is > 0 and <= 1e3, "a number above 0, at most 1000"));
+
+        double Number(string key, double otherwise, Func<double, bool> allows, string what)
+        {
+            if (!root.TryGetProperty(key, out var value))
+            {
+                return otherwise;
+            }
+            return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && allows(number)
+                ? number
+                : throw new InputException(path, key, $"is {value.GetRawText()}", $"give {what}");
+        }
 
         int[] Ids(JsonElement pair, string key, int index)
         {
@@ -34,7 +49,7 @@ public sealed record Workload(string Path, ModelConfig Config, PreferencePair[] 
                 throw new InputException(path, place, "is not an object", "give {\"prompt\": [...], \"chosen\": [...], \"rejected\": [...]}");
             }
             var ids = Property(pair, key, JsonValueKind.Array, path, place).EnumerateArray()
-                .Select(id => id.TryGetInt32(out var value) && value >= 0 && value < config.VocabSize ? value : -1).ToArray();
+                .Select(id => id.ValueKind == JsonValueKind.Number && id.TryGetInt32(out var value) && value >= 0 && value < config.VocabSize ? value : -1).ToArray();
             return ids.Length > 0 && !ids.Contains(-1)
                 ? ids
                 : throw new InputException(path, $"{place}.{key}", $"is empty or holds something else than ids below {config.VocabSize}", "correct the ids");
@@ -44,8 +59,5 @@ public sealed record Workload(string Path, ModelConfig Config, PreferencePair[] 
     private static JsonElement Property(JsonElement parent, string key, JsonValueKind kind, string path, string? place = null) =>
         parent.ValueKind == JsonValueKind.Object && parent.TryGetProperty(key, out var value) && value.ValueKind == kind
             ? value
-            : throw new InputException(path, place, $"'{key}' is missing or no {kind.ToString().ToLowerInvariant()}", "see the README for the form of a workload");
-
-    private static double Number(JsonElement root, string key, double otherwise) =>
-        root.TryGetProperty(key, out var value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : otherwise;
+            : throw new InputException(path, place, $"'{key}' is missing or no {kind.ToString().ToLowerInvariant()}", "give {\"config\": {...}, \"pairs\": [{\"prompt\": [...], \"chosen\": [...], \"rejected\": [...]}]}");
 }

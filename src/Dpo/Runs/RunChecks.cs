@@ -1,0 +1,44 @@
+using TinyDpo.Models;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>What several commands check of their files before, or instead of, long work.</summary>
+internal static class RunChecks
+{
+    /// <summary>Proves that a file can be written at its path, so that work fails at its start, not at its end. Leaves nothing but its folder.</summary>
+    /// <exception cref="InputException">It cannot.</exception>
+    public static void RequireWritableFile(string path)
+    {
+        if (Directory.Exists(path))
+        {
+            throw new InputException(path, null, "is a folder, not a file", "name a file in it");
+        }
+        AtomicFile.RequireWritableFolder(Path.GetDirectoryName(Path.GetFullPath(path))!);
+    }
+
+    /// <summary>Log-probs of broken weights are NaN: JSON cannot hold them, and nothing can be learnt from them.</summary>
+    /// <exception cref="InputException">A log-prob is not finite.</exception>
+    public static ReferenceLogProbs RequireFinite(ReferenceLogProbs logProbs, IReadOnlyList<PreferencePair> pairs, string model, string data)
+    {
+        for (var i = 0; i < pairs.Count; i++)
+        {
+            if (!Real.IsFinite(logProbs.Chosen[i]) || !Real.IsFinite(logProbs.Rejected[i]))
+            {
+                throw new InputException(
+                    model, null, $"its log-probs of {data}, line {pairs[i].Line}, are not finite", "its weights are damaged: copy or train them again");
+            }
+        }
+        return logProbs;
+    }
+
+    /// <exception cref="InputException">The two models have vocabularies of different size.</exception>
+    public static void RequireSameVocabulary(Transformer policy, Transformer reference, string referencePath)
+    {
+        if (policy.Config.VocabSize != reference.Config.VocabSize)
+        {
+            throw new InputException(
+                referencePath, "vocab_size", $"is {reference.Config.VocabSize}, but the policy's is {policy.Config.VocabSize}",
+                "give a reference with the policy's tokenizer");
+        }
+    }
+}
