@@ -127,7 +127,7 @@ public sealed class DemoRun
         _log.Stage("held-out reward accuracy", 2 * pairs.Length);
         var reference = ReferenceLogProbs.Compute(sft, pairs, done: n => _log.Advance(n), cancellation: _cancellation);
         var evaluation = PairEvaluation.Measure(
-            policy, pairs, reference, new DpoLoss(_options.Beta), n => _log.Advance(pairs.Length + n), _cancellation);
+            policy, pairs, reference, new DpoLoss(_options.Beta), done: n => _log.Advance(pairs.Length + n), cancellation: _cancellation);
         return new DemoReport(comparison, evaluation.Accuracy, bayes, [.. prefixes.Select(static p => p.Text)]);
     }
 

@@ -7,10 +7,10 @@ namespace TinyDpo.Dpo;
 public sealed record PairEvaluation(double Loss, Interval Accuracy, IReadOnlyList<(string Name, double Value)> Metrics)
 {
     public static PairEvaluation Measure(
-        Transformer policy, IReadOnlyList<PreferencePair> pairs, ReferenceLogProbs reference, DpoLoss loss, Action<int>? done = null,
-        CancellationToken cancellation = default)
+        Transformer policy, IReadOnlyList<PreferencePair> pairs, ReferenceLogProbs reference, DpoLoss loss,
+        int tokenBudget = SftTask.DefaultTokenBudget, Action<int>? done = null, CancellationToken cancellation = default)
     {
-        var policyLogProbs = ReferenceLogProbs.Compute(policy, pairs, done: done, cancellation: cancellation);
+        var policyLogProbs = ReferenceLogProbs.Compute(policy, pairs, tokenBudget, done, cancellation);
         using var step = new StepScope(policy.Backend, gradients: false);
         var value = loss.Mean(
             PairLogProbs.Of(policy.Backend, policyLogProbs.Chosen, policyLogProbs.Rejected),

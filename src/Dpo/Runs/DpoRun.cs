@@ -58,7 +58,7 @@ public static class DpoRun
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
         var logProbs = RunChecks.RequireFinite(
-            ReferenceCache.LoadOrCompute(folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, cancellation),
+            ReferenceCache.LoadOrCompute(folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation),
             pairs, referencePath, options.Data);
         var heldOutLogProbs = heldOut is null ? null : RunChecks.RequireFinite(
             ReferenceLogProbs.Compute(reference, heldOut, options.TokenBudget, cancellation: cancellation), heldOut, referencePath, options.EvalData!);
@@ -70,7 +70,7 @@ public static class DpoRun
             return [];
         }
         log.Stage("held-out pairs", heldOut.Length);
-        var evaluation = PairEvaluation.Measure(policy, heldOut, heldOutLogProbs!, options.Loss, n => log.Advance(n), cancellation);
+        var evaluation = PairEvaluation.Measure(policy, heldOut, heldOutLogProbs!, options.Loss, options.TokenBudget, n => log.Advance(n), cancellation);
         return [("eval_loss", evaluation.Loss), .. evaluation.Metrics.Select(static m => ("eval_" + m.Name, m.Value))];
 
         (PreferencePair[] Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions

@@ -15,7 +15,7 @@ public static class ReferenceCache
     /// <param name="fingerprint">Of the reference's weights: <see cref="ModelFile.Fingerprint"/>.</param>
     public static ReferenceLogProbs LoadOrCompute(
         string path, Transformer reference, string fingerprint, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, IRunLog log,
-        CancellationToken cancellation = default)
+        int tokenBudget = SftTask.DefaultTokenBudget, CancellationToken cancellation = default)
     {
         var key = Key(fingerprint, tokenizer.Fingerprint, pairs);
         if (TryRead(path, key, pairs.Count) is { } cached)
@@ -24,7 +24,7 @@ public static class ReferenceCache
             return cached;
         }
         log.Stage("the reference's log-probs", pairs.Count);
-        var computed = ReferenceLogProbs.Compute(reference, pairs, done: n => log.Advance(n), cancellation: cancellation);
+        var computed = ReferenceLogProbs.Compute(reference, pairs, tokenBudget, n => log.Advance(n), cancellation);
         if (!computed.Chosen.Concat(computed.Rejected).All(Real.IsFinite))
         {
             return computed; // JSON holds no NaN, and nobody wants these again
