@@ -1,0 +1,318 @@
+using System.Text.Json;
+using TinyDpo.Dpo;
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+
+namespace TinyDpo.Tests;
+
+/// <summary>Whole runs from files to files, on a tiny model and a dozen rows.</summary>
+public class RunTests
+{
+    private const int Steps = 9;
+    private static readonly ByteLevelTokenizer s_tokenizer =
+        BytePairTrainer.Train("the food was good and the film was bad", 270, ["<|endoftext|>"]);
+
+    private TemporaryFolder _folder = null!;
+    private CpuBackend _backend = null!;
+
+    [SetUp]
+    public void Open()
+    {
+        (_folder, _backend) = (new TemporaryFolder(), new CpuBackend(2));
+        ModelFile.Save(Model, TinyModels.Create(_backend, TinyModels.Config(vocabulary: s_tokenizer.VocabSize)), s_tokenizer);
+        File.WriteAllLines(Pairs, Enumerable.Range(0, 12).Select(static i => JsonSerializer.Serialize(
+            new { prompt = $"film {i}", chosen = " was good" + new string('!', i % 3), rejected = " was bad" + new string('?', i % 4) })));
+        File.WriteAllLines(Texts, Enumerable.Range(0, 12).Select(static i => JsonSerializer.Serialize(
+            new { prompt = $"film {i}", completion = $" was number {i}" })));
+    }
+
+    [TearDown]
+    public void Close()
+    {
+        _backend.Dispose();
+        _folder.Dispose();
+    }
+
+    [Test]
+    public void DpoWritesMetricsAndAModelThatPrefersTheChosen()
+    {
+        var evaluation = DpoRun.Run(Dpo("out") with { EvalData = Pairs }, _backend, IRunLog.Silent, default);
+        var lines = Metrics("out");
+        Assert.That(lines, Has.Length.EqualTo(Steps));
+        foreach (var (line, step) in lines.Select(static (l, i) => (l, i)))
+        {
+            Assert.That(line.Keys, Is.EquivalentTo(new[]
+            {
+                "step", "epoch", "loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen",
+                "logps/rejected", "grad_norm", "learning_rate", "tokens", "tokens/s",
+            }));
+            Assert.That(line["step"], Is.EqualTo(step));
+            Assert.That(line["epoch"], Is.EqualTo((step + 1) / 3.0));
+            Assert.That(line.Values, Has.All.Matches<double>(double.IsFinite));
+        }
+        Assert.That(lines[0]["loss"], Is.EqualTo(Math.Log(2)).Within(1e-6));
+        Assert.That(lines[^1]["loss"], Is.LessThan(lines[0]["loss"]));
+        var measured = evaluation.ToDictionary(static m => m.Name, static m => m.Value);
+        Assert.That(measured["eval_rewards/margins"], Is.GreaterThan(0.01));
+        Assert.That(measured["eval_loss"], Is.LessThan(Math.Log(2)));
+
+        // What was written is what was trained: the saved model has the margins just measured.
+        var pairs = PreferenceData.Read(Pairs, s_tokenizer).Pairs;
+        var saved = ModelFile.Load(_folder.File("out/model"), _backend).Model;
+        var reference = ReferenceLogProbs.Compute(ModelFile.LoadWeights(Model, _backend), pairs);
+        var again = PairEvaluation.Measure(saved, pairs, reference, new DpoLoss());
+        Assert.That(again.Loss, Is.EqualTo(measured["eval_loss"]).Within(1e-6));
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.File("out")).Select(Path.GetFileName),
+            Is.EquivalentTo(new[] { "metrics.jsonl", "model", "reference-logps.jsonl" }));
+    }
+
+    [Test]
+    public void SftWritesMetricsAndAModelThatKnowsTheTexts()
+    {
+        SftRun.Run(Sft("out"), _backend, IRunLog.Silent, default);
+        var lines = Metrics("out");
+        Assert.That(lines, Has.Length.EqualTo(Steps));
+        Assert.That(lines[0].Keys, Is.EquivalentTo(new[] { "step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "tokens/s" }));
+        Assert.That(lines[^1]["loss"], Is.LessThan(0.9 * lines[0]["loss"]));
+        var (model, tokenizer) = ModelFile.Load(_folder.File("out/model"), _backend);
+        Assert.That(tokenizer.Fingerprint, Is.EqualTo(s_tokenizer.Fingerprint));
+        Assert.That(TinyModels.Weights(model), Is.Not.EqualTo(TinyModels.Weights(ModelFile.LoadWeights(Model, _backend))));
+    }
+
+    [Test]
+    public void SftFromScratchStartsFromTheSeed()
+    {
+        byte[] Run(string name, ulong seed)
+        {
+            var options = Sft(name) with { Model = null, Config = Path.Combine(Model, "config.json"), Tokenizer = Model };
+            SftRun.Run(options with { Training = options.Training with { Seed = seed } }, _backend, IRunLog.Silent, default);
+            return Weights(name);
+        }
+        var first = Run("a", 1);
+        Assert.That(Run("b", 1), Is.EqualTo(first));
+        Assert.That(Run("c", 2), Is.Not.EqualTo(first));
+        Assert.That(Metrics("a")[0]["loss"], Is.EqualTo(Math.Log(s_tokenizer.VocabSize)).Within(0.1), "new weights know nothing");
+    }
+
+#if !DOUBLE
+    // A checkpoint holds float32: a double run resumed differs in its last bits.
+    [Test]
+    public void ADpoRunStoppedAndResumedIsTheOneThatNeverStopped([Values(1, 4, 8)] int stopAfter, [Values] OptimiserKind optimiser)
+    {
+        var training = Dpo("").Training with { Optimiser = optimiser, CheckpointEvery = 3 };
+        DpoRun.Run(Dpo("whole") with { Training = training }, _backend, IRunLog.Silent, default);
+        using var stop = new CancellationTokenSource();
+        Assert.That(
+            () => DpoRun.Run(Dpo("parts") with { Training = training }, _backend, new StoppingLog(stop, stopAfter), stop.Token),
+            Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(File.Exists(_folder.File("parts/model/model.safetensors")), Is.False);
+        Assert.That(Metrics("parts"), Has.Length.EqualTo(stopAfter));
+
+        var log = new StoppingLog();
+        DpoRun.Run(Dpo("parts") with { Training = training, Resume = true }, _backend, log, default);
+        Assert.That(log.Notes, Has.Some.Contains($"checkpoint-{stopAfter}"));
+        AssertSameRun("whole", "parts");
+    }
+
+    [Test]
+    public void AnSftRunStoppedAndResumedIsTheOneThatNeverStopped()
+    {
+        SftRun.Run(Sft("whole"), _backend, IRunLog.Silent, default);
+        using var stop = new CancellationTokenSource();
+        Assert.That(
+            () => SftRun.Run(Sft("parts"), _backend, new StoppingLog(stop, 5), stop.Token), Throws.InstanceOf<OperationCanceledException>());
+        SftRun.Run(Sft("parts") with { Resume = true }, _backend, IRunLog.Silent, default);
+        AssertSameRun("whole", "parts");
+    }
+
+    /// <summary>A crash leaves lines of steps after the last checkpoint, the last of them torn: they are made again.</summary>
+    [Test]
+    public void AfterACrashTheStepsSinceTheCheckpointAreMadeAgain()
+    {
+        DpoRun.Run(Dpo("whole"), _backend, IRunLog.Silent, default);
+        using var stop = new CancellationTokenSource();
+        Assert.That(
+            () => DpoRun.Run(Dpo("parts"), _backend, new StoppingLog(stop, 4), stop.Token), Throws.InstanceOf<OperationCanceledException>());
+        var lines = File.ReadAllLines(_folder.File("whole/metrics.jsonl"));
+        File.WriteAllText(_folder.File("parts/metrics.jsonl"), string.Join('\n', lines[..6]) + "\n" + lines[6][..20]);
+        DpoRun.Run(Dpo("parts") with { Resume = true }, _backend, IRunLog.Silent, default);
+        AssertSameRun("whole", "parts");
+    }
+#endif
+
+    [Test]
+    public void ACheckpointOfAnotherRunIsRefused()
+    {
+        using var stop = new CancellationTokenSource();
+        Assert.That(
+            () => DpoRun.Run(Dpo("out"), _backend, new StoppingLog(stop, 2), stop.Token), Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(
+            () => DpoRun.Run(Dpo("out"), _backend, IRunLog.Silent, default),
+            Throws.InstanceOf<InputException>().With.Message.Contains("--resume"), "not asked to resume");
+
+        var resume = Dpo("out") with { Resume = true };
+        AssertRefused(resume with { Loss = new DpoLoss(0.2) });
+        AssertRefused(resume with { Training = resume.Training with { LearningRate = 0.5 } });
+        AssertRefused(resume with { Training = resume.Training with { Seed = 77 } });
+        var other = _folder.File("other");
+        ModelFile.Save(other, TinyModels.Create(_backend, TinyModels.Config(vocabulary: s_tokenizer.VocabSize), seed: 5), s_tokenizer);
+        AssertRefused(resume with { Model = other });
+        AssertRefused(resume with { Reference = other });
+        File.AppendAllText(Pairs, """{"prompt": "x", "chosen": "y", "rejected": "z"}""");
+        AssertRefused(resume);
+
+        void AssertRefused(DpoRunOptions options) => Assert.That(
+            () => DpoRun.Run(options, _backend, IRunLog.Silent, default), Throws.InstanceOf<InputException>().With.Message.Contains("belongs to a run"));
+    }
+
+    [Test]
+    public void TheReferenceIsCachedUntilWeightsDataOrTokenizerChange()
+    {
+        var reference = ModelFile.LoadWeights(Model, _backend);
+        var pairs = PreferenceData.Read(Pairs, s_tokenizer).Pairs;
+        var file = _folder.File("cache.jsonl");
+        ReferenceLogProbs Get(Transformer model, PreferencePair[] data, ITokenizer tokenizer) =>
+            ReferenceCache.LoadOrCompute(file, model, ModelFile.Fingerprint(model), tokenizer, data, IRunLog.Silent);
+        void Forge() // a cached number that no computation gives
+        {
+            var lines = File.ReadAllLines(file);
+            lines[1] = """{"Chosen":-1234.5,"Rejected":-1}""";
+            File.WriteAllLines(file, lines);
+        }
+        bool IsCached(Transformer model, PreferencePair[] data, ITokenizer tokenizer)
+        {
+            Get(reference, pairs, s_tokenizer);
+            Forge();
+            return Get(model, data, tokenizer).Chosen[0] == (Real)(-1234.5);
+        }
+        var computed = Get(reference, pairs, s_tokenizer);
+        var read = Get(reference, pairs, s_tokenizer);
+        Assert.That((read.Chosen, read.Rejected), Is.EqualTo((computed.Chosen, computed.Rejected)), "to the bit");
+
+        Assert.That(IsCached(reference, pairs, s_tokenizer), Is.True);
+        Assert.That(IsCached(reference, pairs[1..], s_tokenizer), Is.False, "fewer pairs");
+        Assert.That(IsCached(reference, [.. pairs[1..], pairs[0]], s_tokenizer), Is.False, "another order");
+        Assert.That(IsCached(reference, [.. pairs[..^1], pairs[^1] with { Chosen = [1, 2] }], s_tokenizer), Is.False, "another completion");
+        Assert.That(IsCached(reference, pairs, new ByteTokenizer()), Is.False, "another tokenizer");
+        var weights = reference.Clone();
+        _backend.Upload([.. weights.Weights["model.norm.weight"].ToArray().Select(static w => Real.BitIncrement(w))], weights.Weights["model.norm.weight"].Data);
+        Assert.That(IsCached(weights, pairs, s_tokenizer), Is.False, "other weights");
+
+        Get(reference, pairs, s_tokenizer);
+        File.WriteAllText(file, File.ReadAllText(file)[..^30]);
+        Assert.That(Get(reference, pairs, s_tokenizer).Rejected, Is.EqualTo(computed.Rejected), "a torn cache");
+        Assert.That(File.ReadAllLines(file), Has.Length.EqualTo(pairs.Length + 1));
+    }
+
+    /// <summary>Ids may not tell prompt from completion: (1 2)(3) and (1)(2 3) are not the same data.</summary>
+    [Test]
+    public void TheCachesKeyKnowsWhereAPromptEnds()
+    {
+        string Key(params int[][] ids) => ReferenceCache.Key("w", "t", [new PreferencePair(1, ids[0], ids[1], ids[2])]);
+        Assert.That(Key([1, 2], [3], [4]), Is.Not.EqualTo(Key([1], [2, 3], [4])));
+        Assert.That(Key([1], [2], [3, 4]), Is.Not.EqualTo(Key([1], [2, 3], [4])));
+        Assert.That(Key([1], [2], [3]), Is.Not.EqualTo(Key([1], [3], [2])));
+    }
+
+    [Test]
+    public void AnotherReferenceGivesRewardsFromTheFirstStep()
+    {
+        var other = _folder.File("other");
+        ModelFile.Save(other, TinyModels.Create(_backend, TinyModels.Config(vocabulary: s_tokenizer.VocabSize), seed: 5), s_tokenizer);
+        DpoRun.Run(Dpo("out") with { Reference = other }, _backend, IRunLog.Silent, default);
+        Assert.That(Metrics("out")[0]["rewards/chosen"], Is.Not.Zero);
+        ModelFile.Save(other, TinyModels.Create(_backend, TinyModels.Config(vocabulary: 300)), s_tokenizer);
+        Assert.That(
+            () => DpoRun.Run(Dpo("out2") with { Reference = other }, _backend, IRunLog.Silent, default),
+            Throws.InstanceOf<InputException>().With.Message.Contains("vocab_size"));
+    }
+
+    [Test]
+    public void AModelWithoutFiniteLogProbsIsRefusedInOneLine()
+    {
+        var model = TinyModels.Create(_backend, TinyModels.Config(vocabulary: s_tokenizer.VocabSize));
+        _backend.Fill(model.Weights["model.norm.weight"].Data, Real.NaN);
+        ModelFile.Save(_folder.File("nan"), model, s_tokenizer);
+        Assert.That(
+            () => DpoRun.Run(Dpo("out") with { Model = _folder.File("nan") }, _backend, IRunLog.Silent, default),
+            Throws.InstanceOf<TrainingException>().With.Message.Contains("reference").And.Message.Contains("line 1"));
+        Assert.That(
+            () => SftRun.Run(Sft("out3") with { Model = _folder.File("nan") }, _backend, IRunLog.Silent, default),
+            Throws.InstanceOf<TrainingException>().With.Message.Contains("step 0"));
+    }
+
+    /// <summary>The budget bounds the memory of every pass over the pairs, not of training alone.</summary>
+    [Test]
+    public void TheTokenBudgetHoldsForReferenceAndEvaluationToo()
+    {
+        var log = new StoppingLog();
+        DpoRun.Run(Dpo("out") with { EvalData = Pairs, TokenBudget = 1 }, _backend, log, default);
+        Assert.That(log.Advances["the reference's log-probs"], Is.EqualTo(12), "a pair at a time");
+        Assert.That(log.Advances["held-out pairs"], Is.EqualTo(12));
+    }
+
+    [Test]
+    public void AnOutThatCannotBeAFolderIsRefused()
+    {
+        File.WriteAllText(_folder.File("file"), "");
+        foreach (var place in new[] { "file", "file/below" })
+        {
+            Assert.That(() => DpoRun.Run(Dpo(place), _backend, IRunLog.Silent, default), Throws.InstanceOf<InputException>().With.Message.Contains("file"));
+            Assert.That(() => SftRun.Run(Sft(place), _backend, IRunLog.Silent, default), Throws.InstanceOf<InputException>().With.Message.Contains("file"));
+        }
+    }
+
+    private string Model => _folder.File("start");
+
+    private string Pairs => _folder.File("pairs.jsonl");
+
+    private string Texts => _folder.File("texts.jsonl");
+
+    private DpoRunOptions Dpo(string name) => new()
+    {
+        Model = Model,
+        Data = Pairs,
+        Out = _folder.File(name),
+        Training = new TrainingOptions { Epochs = 3, BatchSize = 4, LearningRate = 0.01, Seed = 6, WarmupSteps = 1 },
+    };
+
+    private SftRunOptions Sft(string name) => new() { Model = Model, Data = Texts, Out = _folder.File(name), Training = Dpo(name).Training };
+
+    private byte[] Weights(string run) => File.ReadAllBytes(_folder.File($"{run}/model/model.safetensors"));
+
+    private Dictionary<string, double>[] Metrics(string run) =>
+        [.. File.ReadLines(_folder.File($"{run}/metrics.jsonl")).Select(static line => JsonSerializer.Deserialize<Dictionary<string, double>>(line)!)];
+
+#if !DOUBLE
+    private void AssertSameRun(string whole, string parts)
+    {
+        Assert.That(Weights(parts), Is.EqualTo(Weights(whole)));
+        string[] Lines(string run) => [.. Metrics(run).Select(static m =>
+            string.Join(' ', m.Where(static e => e.Key != "tokens/s").Select(static e => $"{e.Key}={e.Value:R}")))];
+        Assert.That(Lines(parts), Is.EqualTo(Lines(whole)));
+    }
+#endif
+
+    /// <summary>Keeps the notes, and cancels after so many steps of training.</summary>
+    private sealed class StoppingLog(CancellationTokenSource? stop = null, int after = 0) : IRunLog
+    {
+        private string _stage = "";
+
+        public List<string> Notes { get; } = [];
+
+        public Dictionary<string, int> Advances { get; } = [];
+
+        public void Stage(string name, int total) => _stage = name;
+
+        public void Advance(int done, string? detail = null)
+        {
+            Advances[_stage] = Advances.GetValueOrDefault(_stage) + 1;
+            if (_stage == "training" && done == after)
+            {
+                stop?.Cancel();
+            }
+        }
+
+        public void Note(string line) => Notes.Add(line);
+    }
+}
