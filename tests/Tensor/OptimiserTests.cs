@@ -48,7 +48,7 @@ public class OptimiserTests
     {
         var before = Values();
         SetGradients(0);
-        new AdamW(_parameters, epsilon: 1e-12, weightDecay: 0).Step(1);
+        new AdamW(_parameters, epsilon: 1e-16, weightDecay: 0).Step(1);
         foreach (var ((now, was), gradient) in Values().Zip(before).Zip(Gradient(0)))
         {
             Assert.That(was - now, Is.EqualTo((double)Math.Sign(gradient)).Within(sizeof(Real) == 4 ? 1e-6 : 1e-9));
