@@ -235,7 +235,7 @@ public class RunTests
         ModelFile.Save(_folder.File("nan"), model, s_tokenizer);
         Assert.That(
             () => DpoRun.Run(Dpo("out") with { Model = _folder.File("nan") }, _backend, IRunLog.Silent, default),
-            Throws.InstanceOf<TrainingException>().With.Message.Contains("reference").And.Message.Contains("line 1"));
+            Throws.InstanceOf<InputException>().With.Message.Contains("nan").And.Message.Contains("line 1"));
         Assert.That(
             () => SftRun.Run(Sft("out3") with { Model = _folder.File("nan") }, _backend, IRunLog.Silent, default),
             Throws.InstanceOf<TrainingException>().With.Message.Contains("step 0"));
