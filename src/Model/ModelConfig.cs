@@ -66,6 +66,9 @@ public sealed partial record ModelConfig
         Addressable("vocab_size", VocabSize);
         Addressable("intermediate_size", IntermediateSize);
         Addressable("head_dim", (long)Heads * HeadSize);
+        Require(
+            (long)MaxPositions * HeadSize <= int.MaxValue, "max_position_embeddings",
+            $"a rotary table of {MaxPositions} positions for heads of {HeadSize} is too large");
         return this;
 
         void Between(string key, int value, int least, int most) =>

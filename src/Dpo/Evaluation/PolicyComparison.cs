@@ -13,7 +13,7 @@ public sealed record PolicyComparison
     /// <summary>Mean of the prompt-by-prompt difference.</summary>
     public required Interval RewardRise { get; init; }
 
-    /// <summary>Share of prompts where the policy's sample has the larger reward; a tie counts one half.</summary>
+    /// <summary>Share of prompts where the policy's sample has the larger reward than an independent one of the reference; a tie counts one half.</summary>
     public required Interval WinRate { get; init; }
 
     /// <summary>KL(policy || reference) per sequence in nats: see <see cref="PolicyDivergence"/>. Sampled at temperature 1 without cuts.</summary>
@@ -43,10 +43,13 @@ public sealed record PolicyComparison
         Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<(int[] Ids, string Text)> prompts, GenerationOptions options,
         IReward reward, IRunLog log, CancellationToken cancellation = default)
     {
-        var policySamples = Sample(policy, "sampling the policy");
-        var referenceSamples = Sample(reference, "sampling the reference");
-        var divergence = Diverge(policySamples, "KL(policy || reference)");
-        var own = Diverge(referenceSamples, "the reference's own log-probs");
+        var policySamples = Sample(policy, options, "sampling the policy");
+        // Seeds of their own: with common random numbers the two would agree more than independent samples do, and the win rate with it.
+        var referenceSamples = Sample(reference, options with { Seed = options.Seed + 1 }, "sampling the reference");
+        log.Stage("KL(policy || reference)", prompts.Count);
+        var divergence = PolicyDivergence.Measure(policy, reference, Sequences(policySamples), done: n => log.Advance(n), cancellation: cancellation);
+        log.Stage("the reference's own log-probs", prompts.Count);
+        var own = PolicyDivergence.LogProbs(reference, Sequences(referenceSamples), done: n => log.Advance(n), cancellation: cancellation);
         var (policyRewards, referenceRewards) = (Rewards(policySamples), Rewards(referenceSamples));
         return new PolicyComparison
         {
@@ -56,7 +59,7 @@ public sealed record PolicyComparison
             WinRate = Statistics.WinRate(policyRewards, referenceRewards),
             Kl = Statistics.Mean(divergence.Kl),
             PolicySampleNll = PerToken(divergence.ReferenceLogProbs, policySamples),
-            ReferenceSampleNll = PerToken(own.ReferenceLogProbs, referenceSamples),
+            ReferenceSampleNll = PerToken(own, referenceSamples),
             PolicyDistinct2 = Distinct2(policySamples),
             ReferenceDistinct2 = Distinct2(referenceSamples),
             PolicyTruncated = policySamples.Count(static s => !s.Ended) / (double)policySamples.Length,
@@ -65,18 +68,13 @@ public sealed record PolicyComparison
             ReferenceSamples = referenceSamples,
         };
 
-        ScoredCompletion[] Sample(Transformer model, string stage)
+        ScoredCompletion[] Sample(Transformer model, GenerationOptions generation, string stage)
         {
             log.Stage(stage, prompts.Count);
-            return [.. PairSampler.Sample(model, tokenizer, prompts, 1, options, reward, n => log.Advance(n), cancellation).Select(static c => c[0])];
+            return [.. PairSampler.Sample(model, tokenizer, prompts, 1, generation, reward, n => log.Advance(n), cancellation).Select(static c => c[0])];
         }
 
-        PolicyDivergence Diverge(ScoredCompletion[] samples, string stage)
-        {
-            log.Stage(stage, samples.Length);
-            return PolicyDivergence.Measure(
-                policy, reference, [.. samples.Select((s, i) => (prompts[i].Ids, s.Tokens))], done: n => log.Advance(n), cancellation: cancellation);
-        }
+        (int[] Prompt, int[] Completion)[] Sequences(ScoredCompletion[] samples) => [.. samples.Select((s, i) => (prompts[i].Ids, s.Tokens))];
 
         static double[] Rewards(ScoredCompletion[] samples) => [.. samples.Select(static s => s.Reward)];
     }

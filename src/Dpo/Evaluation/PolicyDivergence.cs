@@ -13,8 +13,8 @@ namespace TinyDpo.Dpo;
 /// <param name="ReferenceLogProbs">log pi_ref(completion | prompt) of each sequence.</param>
 public sealed record PolicyDivergence(double[] Kl, double[] PolicyLogProbs, double[] ReferenceLogProbs)
 {
-    // Logits of both models for so many rows at a time.
-    private const int RowChunk = 1024;
+    // The most logits of each model that exist at a time: 16 MiB of float.
+    private const int LogitBudget = 4 * 1024 * 1024;
 
     /// <summary>Runs both models over the sequences, a micro-batch at a time.</summary>
     public static PolicyDivergence Measure(
@@ -22,30 +22,49 @@ public sealed record PolicyDivergence(double[] Kl, double[] PolicyLogProbs, doub
         int tokenBudget = SftTask.DefaultTokenBudget, Action<int>? done = null, CancellationToken cancellation = default)
     {
         var result = new PolicyDivergence(new double[sequences.Count], new double[sequences.Count], new double[sequences.Count]);
+        EachBatch(sequences, tokenBudget, policy.Backend, (batch, first) => result.MeasureBatch(policy, reference, batch, first), done, cancellation);
+        return result;
+    }
+
+    /// <summary>log pi(completion | prompt) of each sequence under one model.</summary>
+    public static double[] LogProbs(
+        Transformer model, IReadOnlyList<(int[] Prompt, int[] Completion)> sequences, int tokenBudget = SftTask.DefaultTokenBudget,
+        Action<int>? done = null, CancellationToken cancellation = default)
+    {
+        var result = new double[sequences.Count];
+        EachBatch(
+            sequences, tokenBudget, model.Backend,
+            (batch, first) => Array.ConvertAll(model.SequenceLogProbs(batch).ToArray(), static x => (double)x).CopyTo(result, first), done, cancellation);
+        return result;
+    }
+
+    private static void EachBatch(
+        IReadOnlyList<(int[] Prompt, int[] Completion)> sequences, int tokenBudget, IBackend backend, Action<PackedBatch, int> measure,
+        Action<int>? done, CancellationToken cancellation)
+    {
         var finished = 0;
         foreach (var micro in MicroBatches.Split(
             [.. Enumerable.Range(0, sequences.Count)], i => sequences[i].Prompt.Length + sequences[i].Completion.Length, tokenBudget))
         {
             cancellation.ThrowIfCancellationRequested();
-            result.MeasureBatch(policy, reference, [.. micro.Select(i => sequences[i])], micro[0]);
+            using var step = new StepScope(backend, gradients: false);
+            measure(PackedBatch.Pack(backend, [.. micro.Select(i => new PromptGroup(sequences[i].Prompt, [sequences[i].Completion]))]), micro[0]);
             done?.Invoke(finished += micro.Length);
         }
-        return result;
     }
 
-    private void MeasureBatch(Transformer policy, Transformer reference, IReadOnlyList<(int[] Prompt, int[] Completion)> sequences, int first)
+    private void MeasureBatch(Transformer policy, Transformer reference, PackedBatch batch, int first)
     {
         var backend = policy.Backend;
-        using var step = new StepScope(backend, gradients: false);
-        var batch = PackedBatch.Pack(backend, [.. sequences.Select(static s => new PromptGroup(s.Prompt, [s.Completion]))]);
         var (p, q) = (policy.Hidden(batch), reference.Hidden(batch));
         var rowKl = backend.Memory.Rent(batch.Rows.Length);
         var rows = new int[batch.Rows.Length];
         backend.Download(batch.Rows, rows);
-        for (var from = 0; from < rows.Length; from += RowChunk)
+        var rowChunk = Math.Max(1, LogitBudget / policy.Config.VocabSize);
+        for (var from = 0; from < rows.Length; from += rowChunk)
         {
             using var chunk = new StepScope(backend, gradients: false);
-            var count = Math.Min(RowChunk, rows.Length - from);
+            var count = Math.Min(rowChunk, rows.Length - from);
             var index = backend.Memory.RentIndex(count);
             backend.Upload(rows.AsSpan(from, count), index);
             backend.RowKl(policy.Logits(p, index).Data, reference.Logits(q, index).Data, count, policy.Config.VocabSize, rowKl, from);

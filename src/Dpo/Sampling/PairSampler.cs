@@ -78,7 +78,7 @@ public static class PairSampler
                 }
                 var probability = options.Labelling == Labelling.Ranked
                     ? (a.Reward > b.Reward ? 1 : 0)
-                    : 1 / (1 + Math.Exp(-options.Scale * (a.Reward - b.Reward)));
+                    : BradleyTerry.Probability(options.Scale, a.Reward, b.Reward);
                 yield return uniform < probability ? new SampledPair(prompt, a, b) : new SampledPair(prompt, b, a);
             }
         }

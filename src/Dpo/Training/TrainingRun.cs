@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using TinyDpo.Kernels;
 using TinyDpo.Models;
 using TinyDpo.Tensors;
 

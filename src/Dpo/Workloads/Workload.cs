@@ -24,6 +24,16 @@ public sealed record Workload(string Path, ModelConfig Config, PreferencePair[] 
         {
             throw new InputException(path, "pairs", "is empty", "give at least one pair");
         }
+        foreach (var pair in pairs)
+        {
+            var positions = PackedBatch.LongestPosition(new PromptGroup(pair.Prompt, [pair.Chosen, pair.Rejected]));
+            if (positions > config.MaxPositions)
+            {
+                throw new InputException(
+                    path, $"pairs[{pair.Line - 1}]", $"needs {positions} positions, but the model has {config.MaxPositions}",
+                    "raise max_position_embeddings, or shorten the pair");
+            }
+        }
         return new Workload(
             path, config, pairs,
             (ulong)Number("seed", 0, static v => v is >= 0 and <= 1L << 53 && v == Math.Floor(v), "a whole number from 0 to 2^53"),

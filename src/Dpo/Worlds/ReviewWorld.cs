@@ -78,11 +78,7 @@ public static class ReviewWorld
 
     /// <summary>P(a preferred to b) of the Bradley-Terry annotator.</summary>
     public static double PreferenceProbability(double rewardA, double rewardB) =>
-        1 / (1 + Math.Exp(-PreferenceScale * (rewardA - rewardB)));
-
-    /// <summary>Draws the annotator's choice for pair number <paramref name="index"/>: true where a is preferred.</summary>
-    public static bool PrefersFirst(ulong seed, int index, double rewardA, double rewardB) =>
-        Philox.Uniform(seed, RandomPurpose.Preference, 0, index, 0) < PreferenceProbability(rewardA, rewardB);
+        BradleyTerry.Probability(PreferenceScale, rewardA, rewardB);
 
     private static Func<double> Draws(ulong seed, int what, int index)
     {

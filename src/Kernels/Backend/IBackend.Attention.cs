@@ -29,9 +29,10 @@ public partial interface IBackend
     void SegmentAttention(
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output, DeviceBuffer logSumExp);
 
+    /// <summary>Writes dq, dk and dv, the gradients of <see cref="SegmentAttention"/>, each of the shape of its input.</summary>
     void SegmentAttentionBackward(
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output,
-        DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv, bool accumulate);
+        DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv);
 
     /// <summary>
     /// Puts row s of k and v [sequences, kvWidth] at place lengths[s] - 1 of sequence s in the caches [sequences, capacity, kvWidth].

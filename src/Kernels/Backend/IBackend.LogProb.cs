@@ -9,7 +9,7 @@ public sealed record SamplingOptions(double Temperature = 1, int TopK = 0, doubl
 public partial interface IBackend
 {
     /// <summary>
-    /// logProb[to + r] = logits[r, targets[from + r]] - logSumExp(logits[r, :]), and logSumExp[to + r], for logits [rows, vocabulary]: the
+    /// logProb[from + r] = logits[r, targets[from + r]] - logSumExp(logits[r, :]), and logSumExp[from + r], for logits [rows, vocabulary]: the
     /// fused log-softmax and target gather.
     /// </summary>
     void LogSoftmaxGather(

@@ -49,14 +49,14 @@ public sealed unsafe partial class CpuBackend
 
     public void SegmentAttentionBackward(
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output,
-        DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv, bool accumulate)
+        DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv)
     {
         RequireAttention(shape, segments.Tokens, q, k, v, output);
         RequireAttention(shape, segments.Tokens, dq, dk, dv, dOutput);
         Kernels.SegmentAttention.Backward(
             _team, segments, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
             Data(k), shape.KeyValueWidth, Data(v), shape.KeyValueWidth, Data(output), shape.QueryWidth, Data(logSumExp), Data(dOutput), Data(dq),
-            Data(dk), Data(dv), accumulate);
+            Data(dk), Data(dv), accumulate: false);
     }
 
     public void AppendCache(

@@ -32,11 +32,17 @@ public sealed unsafe partial class CpuBackend : IBackend
             ? threads
             : Environment.ProcessorCount;
 
-    public void Upload(ReadOnlySpan<Real> source, DeviceBuffer destination) =>
+    public void Upload(ReadOnlySpan<Real> source, DeviceBuffer destination)
+    {
+        RequireEqualLength(destination, source.Length);
         source.CopyTo(new Span<Real>(Data(destination), destination.Length));
+    }
 
-    public void Upload(ReadOnlySpan<int> source, IndexBuffer destination) =>
+    public void Upload(ReadOnlySpan<int> source, IndexBuffer destination)
+    {
+        RequireEqualLength(destination, source.Length);
         source.CopyTo(new Span<int>(Data(destination), destination.Length));
+    }
 
     public void Download(DeviceBuffer source, Span<Real> destination) =>
         new ReadOnlySpan<Real>(Data(source), source.Length).CopyTo(destination);
@@ -61,6 +67,15 @@ public sealed unsafe partial class CpuBackend : IBackend
     private static Real* Data(DeviceBuffer buffer) => (Real*)buffer.Address;
 
     private static int* Data(IndexBuffer buffer) => (int*)buffer.Address;
+
+    // A shorter source would leave the rest as the pool had it.
+    private static void RequireEqualLength(DeviceMemory buffer, int length)
+    {
+        if (buffer.Length != length)
+        {
+            throw new ArgumentException($"{length} values for a buffer of {buffer.Length} elements");
+        }
+    }
 
     private static void RequireLength(DeviceMemory buffer, long length)
     {

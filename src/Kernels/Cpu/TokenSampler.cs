@@ -8,11 +8,17 @@ internal static class TokenSampler
     /// <param name="logits">[vocabulary].</param>
     /// <param name="options">Temperature, top-k and top-p.</param>
     /// <param name="uniform">A uniform random number in [0, 1).</param>
+    /// <exception cref="NonFiniteException">A logit is NaN, or the largest infinite.</exception>
     public static int Draw(ReadOnlySpan<Real> logits, SamplingOptions options, double uniform)
     {
+        var likeliest = ArgMax(logits);
+        if (!Real.IsFinite(logits[likeliest]))
+        {
+            throw new NonFiniteException("the largest logit");
+        }
         if (options.Temperature == 0)
         {
-            return ArgMax(logits);
+            return likeliest;
         }
         return options.TopK > 0 || options.TopP < 1 ? DrawSorted(logits, options, uniform) : DrawAll(logits, options.Temperature, uniform);
     }
@@ -103,7 +109,8 @@ internal static class TokenSampler
         var best = 0;
         for (var j = 1; j < logits.Length; j++)
         {
-            if (logits[j] > logits[best])
+            // A NaN is taken as the largest, so that it is found.
+            if (logits[j] > logits[best] || Real.IsNaN(logits[j]))
             {
                 best = j;
             }

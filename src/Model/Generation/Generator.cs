@@ -70,13 +70,16 @@ public sealed class Generator
         return [.. generator._sampled.Select((tokens, i) => new Continuation([.. tokens], generator._ended[i]))];
     }
 
-    private int Limit(int sequence) => Math.Min(_prompts[sequence].Length + _options.MaxTokens, _model.Config.MaxPositions);
+    /// <summary>The most tokens, prompt included, that a sequence may have.</summary>
+    private int Limit(int sequence) =>
+        _prompts[sequence].Length + Math.Min(_options.MaxTokens, _model.Config.MaxPositions - _prompts[sequence].Length);
 
     private void Run(Action<int>? finished, CancellationToken cancellation)
     {
         using var scope = new StepScope(_model.Backend, gradients: false);
-        var slots = Math.Min(_options.Slots, _prompts.Count);
-        var cache = new KeyValueCache(_model, slots, Enumerable.Range(0, _prompts.Count).Max(Limit));
+        var capacity = Enumerable.Range(0, _prompts.Count).Max(Limit);
+        var slots = Math.Min(Math.Min(_options.Slots, _prompts.Count), KeyValueCache.MostSlots(_model, capacity));
+        var cache = new KeyValueCache(_model, slots, capacity);
         var active = new List<Slot>();
         var next = 0;
         for (; next < slots; next++)

@@ -9,6 +9,9 @@ namespace TinyDpo.Models;
 /// </summary>
 internal sealed class KeyValueCache
 {
+    // The most numbers that one layer's keys may take: 256 MiB of float.
+    private const int LayerBudget = 64 * 1024 * 1024;
+
     private readonly Transformer _model;
     private readonly int _capacity;
     private readonly DeviceBuffer[] _keys;
@@ -21,6 +24,10 @@ internal sealed class KeyValueCache
         _keys = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];
         _values = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];
     }
+
+    /// <summary>How many sequences of that length are run side by side without taking too much memory; at least 1.</summary>
+    public static int MostSlots(Transformer model, int capacity) =>
+        (int)Math.Clamp(LayerBudget / ((long)capacity * model.Attention.KeyValueWidth), 1, int.MaxValue);
 
     /// <summary>Attention of one new token a slot: appends its key and value, then attends to all that the slot holds.</summary>
     /// <param name="lengths">Tokens in each slot, the new one included.</param>

@@ -8,15 +8,15 @@ public sealed class RotaryTable
     public RotaryTable(IBackend backend, int positions, int headSize, double theta, bool interleaved)
     {
         var half = headSize / 2;
-        var cosines = new Real[positions * half];
-        var sines = new Real[positions * half];
-        for (var p = 0; p < positions; p++)
+        var cosines = new Real[checked(positions * half)];
+        var sines = new Real[cosines.Length];
+        for (var i = 0; i < half; i++)
         {
-            for (var i = 0; i < half; i++)
+            var frequency = Math.Pow(theta, -2.0 * i / headSize);
+            for (var p = 0; p < positions; p++)
             {
-                var angle = p * Math.Pow(theta, -2.0 * i / headSize);
-                cosines[(p * half) + i] = (Real)Math.Cos(angle);
-                sines[(p * half) + i] = (Real)Math.Sin(angle);
+                cosines[(p * half) + i] = (Real)Math.Cos(p * frequency);
+                sines[(p * half) + i] = (Real)Math.Sin(p * frequency);
             }
         }
         (Positions, HeadSize, Interleaved) = (positions, headSize, interleaved);
@@ -110,7 +110,7 @@ internal sealed class SegmentAttentionOp : Op
         var direct = Array.TrueForAll(target, static t => t.RequiresGrad && t.Grad is null) && _q != _k && _k != _v && _q != _v;
         var gradients = Array.ConvertAll(target, t => direct && Wants(t, out var gradient, out _) ? gradient : Save(t.Shape.Count));
         Backend.SegmentAttentionBackward(
-            _shape, _segments, _q.Data, _k.Data, _v.Data, OutputData, _logSumExp!, dOutput, gradients[0], gradients[1], gradients[2], accumulate: false);
+            _shape, _segments, _q.Data, _k.Data, _v.Data, OutputData, _logSumExp!, dOutput, gradients[0], gradients[1], gradients[2]);
         for (var i = 0; i < target.Length && !direct; i++)
         {
             if (Wants(target[i], out var gradient, out var accumulate))
