@@ -22,14 +22,15 @@ internal static class DemoTable
         table.AddRow("samples cut at the token limit", Percent(c.ReferenceTruncated), Percent(c.PolicyTruncated));
         AnsiConsole.Write(table);
 
-        // Not Spectre's WriteLine, which breaks a long line in two.
         Console.WriteLine("The same prefix before and after, with the true reward:");
         foreach (var (prefix, sft, dpo) in report.Examples(5))
         {
             Console.WriteLine();
             Console.WriteLine(prefix);
-            Console.WriteLine($"  SFT {Number(sft.Reward)} {sft.Text}");
-            Console.WriteLine($"  DPO {Number(dpo.Reward)} {dpo.Text}");
+            var samples = new Grid().AddColumn(new GridColumn().NoWrap().Padding(2, 0, 1, 0)).AddColumn(new GridColumn().NoWrap()).AddColumn();
+            samples.AddRow(new Text("SFT"), new Text(Number(sft.Reward)), new Text(sft.Text.Trim()));
+            samples.AddRow(new Text("DPO"), new Text(Number(dpo.Reward)), new Text(dpo.Text.Trim()));
+            AnsiConsole.Write(samples);
         }
         Console.WriteLine();
         Console.WriteLine($"Written: {Path.Combine(folder, "metrics.jsonl")}, {Path.Combine(folder, "summary.json")}, {Path.Combine(folder, "model")}");

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using TinyDpo.Dpo;
 
 namespace TinyDpo.Cli;
 
@@ -12,5 +13,9 @@ internal static class Shared
         Required = true,
     };
 
-    public static Option<string> Reward() => new("--reward") { Description = "world, or lexicon:FILE.", HelpName = "REWARD", Required = true };
+    public static Option<string> Reward() => new("--reward")
+    {
+        Description = "world, or lexicon:FILE.", HelpName = "REWARD", Required = true,
+        CustomParser = static result => CommonOptions.Parse(result, static text => (RewardSpec.IsKnown(text), text), "world or lexicon:FILE"),
+    };
 }

@@ -13,7 +13,8 @@ internal static class RunConsole
         {
             return work(IRunLog.Silent);
         }
-        var stderr = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) });
+        // Detected, it would be no: Spectre asks whether stdout, of which this is independent, is a terminal.
+        var stderr = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error), Interactive = InteractionSupport.Yes });
         // Columns fit a terminal of 100: bar and detail of a training run take 80, a stage's name the rest.
         return stderr.Progress()
             .AutoClear(false)

@@ -121,7 +121,7 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
         {
             var longest = completions.Max(c => c.Length);
             throw Error($"has {whole} prompt tokens and up to {longest} completion tokens, over the limit of {options.MaxLength}",
-                "shorten the row, raise the limit, or allow cutting");
+                "shorten the row or delete it");
         }
         if (room < 1)
         {
@@ -141,7 +141,7 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
         if (options.Strict)
         {
             throw Error($"has {prompt.Length} prompt tokens, over the limit of {most}",
-                "shorten the row, raise the limit, or allow cutting");
+                "shorten the row or delete it");
         }
         return tokenizer?.BosId == prompt[0] ? [prompt[0], .. prompt[^(most - 1)..]] : prompt[^most..];
     }

@@ -1,0 +1,84 @@
+using TinyDpo.Cli;
+
+namespace TinyDpo.Tests;
+
+/// <summary>What is wrong with the command line itself: exit code 2, and one line that names the option. No file is read for it.</summary>
+internal sealed class BadUsageTests
+{
+    private const string Dpo = "dpo --model M --data D --out O ";
+    private const string Sft = "sft --data D --out O ";
+    private const string Pairs = "pairs --model M --prompts P --out O ";
+
+    [TestCase("demp", "'demp'")]
+    [TestCase("bench", "command")]
+    [TestCase("bench step", "WORKLOAD.json")]
+    [TestCase("oracle a b", "OUT.safetensors")]
+    [TestCase("devices --nope", "'--nope'")]
+    [TestCase("generate --prompt x", "--model")]
+    [TestCase("generate --model M", "--prompt")]
+    [TestCase("generate --model M --prompt x --nope", "'--nope'")]
+    [TestCase("generate --model M --prompt x --max-tokens", "--max-tokens")]
+    [TestCase("generate --model M --prompt x --max-tokens 0", "--max-tokens", "from 1", "'0'")]
+    [TestCase("generate --model M --prompt x --max-tokens two", "--max-tokens", "'two'")]
+    [TestCase("generate --model M --prompt x --max-tokens 99999999999", "--max-tokens")]
+    [TestCase("generate --model M --prompt x --temperature -0.1", "--temperature")]
+    [TestCase("generate --model M --prompt x --top-p 0", "--top-p")]
+    [TestCase("generate --model M --prompt x --seed -1", "--seed", "'-1'")]
+    [TestCase("generate --model M --prompt x --threads 0", "--threads", "1 to 1024")]
+    [TestCase("generate --model M --prompt x --device cuda", "--device", "tinydpo devices")]
+    [TestCase(Dpo + "--beta -1", "--beta", "above 0", "'-1'")]
+    [TestCase(Dpo + "--beta 0", "--beta")]
+    [TestCase(Dpo + "--beta x", "--beta")]
+    [TestCase(Dpo + "--beta NaN", "--beta")]
+    [TestCase(Dpo + "--label-smoothing 0.6", "--label-smoothing", "below 0.5")]
+    [TestCase(Dpo + "--label-smoothing 0.5", "--label-smoothing")]
+    [TestCase(Dpo + "--learning-rate 0", "--learning-rate")]
+    [TestCase(Dpo + "--max-length 1", "--max-length", "from 2")]
+    [TestCase(Dpo + "--max-prompt-length 0", "--max-prompt-length")]
+    [TestCase(Dpo + "--optimizer adam", "--optimizer", "adamw, sgd, rmsprop")]
+    [TestCase(Dpo + "--optimizer 1", "--optimizer")]
+    [TestCase(Dpo + "--optimizer AdamW", "--optimizer")]
+    [TestCase(Dpo + "--schedule step", "--schedule", "constant, linear, cosine")]
+    [TestCase(Dpo + "--optimizer sgd --weight-decay 0.1", "--weight-decay", "--optimizer sgd")]
+    [TestCase(Dpo + "--preset paper --weight-decay 0.1", "--weight-decay", "--optimizer rmsprop")]
+    [TestCase(Dpo + "--preset mine", "--preset", "none, paper")]
+    [TestCase(Dpo + "--beta 1 --beta 2", "--beta")]
+    [TestCase(Sft, "--model", "--config")]
+    [TestCase(Sft + "--model M --config C --tokenizer T", "--model", "--config")]
+    [TestCase(Sft + "--config C", "--tokenizer")]
+    [TestCase(Pairs + "--reward sentiment", "--reward", "world or lexicon:FILE", "'sentiment'")]
+    [TestCase(Pairs + "--reward lexicon:", "--reward")]
+    [TestCase(Pairs + "--reward world --scale 3", "--scale", "--labels ranked")]
+    [TestCase(Pairs + "--reward world --pairing some", "--pairing", "best-worst, all")]
+    [TestCase(Pairs + "--reward world --labels BradleyTerry", "--labels", "ranked, bradley-terry")]
+    [TestCase("score --policy M --reference M --data D --loss ipo", "--loss", "sigmoid")]
+    [TestCase("eval --policy M --reference M --prompts P --reward world --temperature 0.5", "'--temperature'")]
+    public void IsOneLineAndExitCode2(string args, params string[] texts) =>
+        CommandLineRun.Of(args.Split(' ', StringSplitOptions.RemoveEmptyEntries)).AssertFails(CommandLine.BadUsage, [.. texts, "--help"]);
+
+    [TestCase("")]
+    [TestCase("demo")]
+    [TestCase("sft")]
+    [TestCase("dpo")]
+    [TestCase("pairs")]
+    [TestCase("eval")]
+    [TestCase("generate")]
+    [TestCase("tokenize")]
+    [TestCase("score")]
+    [TestCase("oracle")]
+    [TestCase("bench")]
+    [TestCase("bench step")]
+    [TestCase("devices")]
+    public void HelpOfEveryCommandDescribesEveryOption(string command)
+    {
+        var help = CommandLineRun.Of([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]).Succeeded();
+        Assert.That(help.Output, Does.StartWith("Description:"));
+        foreach (var option in help.Lines.Where(static line => line.StartsWith("  --", StringComparison.Ordinal)))
+        {
+            Assert.That(option, Does.Match(@"^  --[a-z0-9-]+( <[^>]+>)?( \(REQUIRED\))? {2,}\S"), "a description, and no made-up name of the value");
+        }
+    }
+
+    [Test]
+    public void NoArgumentsAskForHelp() => Assert.That(CommandLineRun.Of().Succeeded().Output, Does.Contain("Usage:"));
+}

@@ -1,0 +1,185 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using TinyDpo.Cli;
+using TinyDpo.Dpo;
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Tests;
+
+/// <summary>From prompts to a trained model with the commands alone, and what an interrupted run leaves.</summary>
+internal sealed partial class TrainingCommandsTests
+{
+    private const int SigInt = 2;
+
+    private TemporaryFolder _folder = null!;
+    private string _model = null!;
+    private string _prompts = null!;
+    private string _pairs = null!;
+
+    [OneTimeSetUp]
+    public void SaveModelAndData()
+    {
+        _folder = new TemporaryFolder();
+        _model = TinyModelFolder.Save(_folder.File("model"));
+        _prompts = _folder.File("prompts.txt");
+        File.WriteAllLines(_prompts, ["the film was", "i liked", "we left", "the music"]);
+        _pairs = _folder.File("fixed pairs.jsonl");
+        File.WriteAllLines(_pairs, Enumerable.Range(0, 12).Select(static i =>
+            $$"""{"prompt": "the film was", "chosen": " good{{new string('!', i)}}", "rejected": " bad{{new string('?', i)}}"}"""));
+    }
+
+    [OneTimeTearDown]
+    public void Delete() => _folder.Dispose();
+
+    [Test]
+    public void PairsThenDpoThenEval()
+    {
+        var (lexicon, pairs, samples, run) = (_folder.File("lexicon.txt"), _folder.File("new/pairs.jsonl"), _folder.File("samples.jsonl"), _folder.File("run"));
+        File.WriteAllLines(lexicon, ["good\t3", "bad\t-3", "the\t1", "film\t2", "angry\t-2", "e\t1", "a\t-1"]);
+        var made = Json(CommandLineRun.Of(
+            "pairs", "--model", _model, "--prompts", _prompts, "--reward", $"lexicon:{lexicon}", "--out", pairs, "--completions", "6",
+            "--pairing", "all", "--labels", "bradley-terry", "--max-tokens", "12"));
+        Assert.That(Keys(made), Is.EqualTo(new[] { "pairs", "mean_chosen_reward", "mean_rejected_reward" }));
+        var rows = File.ReadAllLines(pairs);
+        Assert.That(rows, Has.Length.EqualTo(made.GetProperty("pairs").GetInt32()));
+        Assert.That(Keys(JsonElement.Parse(rows[0])), Is.SupersetOf(new[] { "prompt", "chosen", "rejected", "prompt_ids", "chosen_ids", "rejected_ids" }));
+
+        var lines = CommandLineRun.Of(
+            "dpo", "--model", _model, "--data", pairs, "--eval-data", pairs, "--out", run, "--batch-size", "8", "--epochs", "2",
+            "--learning-rate", "3e-3", "--optimizer", "rmsprop", "--schedule", "constant").Succeeded().Lines;
+        Assert.That(lines, Has.Length.EqualTo(2));
+        Assert.That(JsonElement.Parse(lines[0]).GetProperty("model").GetString(), Is.EqualTo(Path.Combine(run, "model")));
+        var evaluation = JsonElement.Parse(lines[1]);
+        Assert.That(Keys(evaluation), Is.SupersetOf(new[] { "eval_loss", "eval_rewards/margins", "eval_rewards/accuracies", "eval_logps/chosen" }));
+        Assert.That(evaluation.GetProperty("eval_loss").GetDouble(), Is.LessThan(DpoLoss.AtReference));
+
+        var metrics = File.ReadAllLines(Path.Combine(run, "metrics.jsonl")).Select(static l => JsonElement.Parse(l)).ToList();
+        Assert.That(metrics.Select(static m => m.GetProperty("step").GetInt32()), Is.EqualTo(Enumerable.Range(0, metrics.Count)));
+        Assert.That(metrics[0].GetProperty("loss").GetDouble(), Is.EqualTo(DpoLoss.AtReference).Within(1e-6));
+        Assert.That(Keys(metrics[0]), Is.SupersetOf(new[]
+        {
+            "epoch", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen", "logps/rejected", "grad_norm",
+            "learning_rate", "tokens", "tokens/s",
+        }));
+        Assert.That(
+            Directory.GetFiles(Path.Combine(run, "model")).Select(Path.GetFileName),
+            Is.SupersetOf(new[] { "config.json", "model.safetensors", "tokenizer.json" }));
+
+        var compared = Json(CommandLineRun.Of(
+            "eval", "--policy", Path.Combine(run, "model"), "--reference", _model, "--prompts", _prompts, "--reward", $"lexicon:{lexicon}",
+            "--max-tokens", "12", "--samples", samples));
+        Assert.That(Keys(compared), Is.SupersetOf(new[]
+        {
+            "prompts", "policy_reward", "policy_reward_low", "policy_reward_high", "reference_reward", "reward_rise", "win_rate", "kl", "kl_low",
+            "reference_nll_per_token_of_policy_samples", "policy_distinct_2", "policy_truncated",
+        }));
+        Assert.That(compared.GetProperty("kl").GetDouble(), Is.GreaterThan(0));
+        Assert.That(
+            File.ReadAllLines(samples).Select(static l => JsonElement.Parse(l).GetProperty("prompt").GetString()),
+            Is.EqualTo(File.ReadAllLines(_prompts)));
+    }
+
+    [Test]
+    public void SftMakesAModelThatDpoTakes()
+    {
+        var (data, run) = (_folder.File("sft.jsonl"), _folder.File("sft run"));
+        File.WriteAllLines(data, ["{\"text\": \"the film was good\"}", "{\"prompt\": \"i liked\", \"completion\": \" the music\"}"]);
+        var saved = Json(CommandLineRun.Of(
+            "sft", "--config", Path.Combine(_model, "config.json"), "--tokenizer", _model, "--data", data, "--out", run)).GetProperty("model");
+        Json(CommandLineRun.Of("dpo", "--model", saved.GetString()!, "--data", _pairs, "--out", _folder.File("sft then dpo")));
+    }
+
+    [Test]
+    public void AnInterruptedRunResumedIsTheRunThatWasNotInterrupted()
+    {
+        string[] command = ["dpo", "--model", _model, "--data", _pairs, "--batch-size", "2", "--epochs", "2", "--learning-rate", "1e-3"];
+        var (whole, broken) = (_folder.File("whole"), _folder.File("broken"));
+        CommandLineRun.Of([.. command, "--out", whole]).Succeeded();
+
+        using (var backend = new CpuBackend(1))
+        using (var cancellation = new CancellationTokenSource())
+        {
+            var options = new DpoRunOptions
+            {
+                Model = _model,
+                Data = _pairs,
+                Out = broken,
+                Training = new TrainingOptions { BatchSize = 2, Epochs = 2, LearningRate = 1e-3 },
+            };
+            var log = new CancelAfter(5, cancellation);
+            Assert.That(() => DpoRun.Run(options, backend, log, cancellation.Token), Throws.InstanceOf<OperationCanceledException>());
+        }
+        Assert.That(Directory.Exists(Path.Combine(broken, "checkpoint-5")), Is.True);
+        Assert.That(Directory.Exists(Path.Combine(broken, "model")), Is.False);
+        CommandLineRun.Of([.. command, "--out", broken]).AssertFails(CommandLine.Failure, Path.Combine(broken, "checkpoint-5"), "--resume");
+        CommandLineRun.Of([.. command, "--out", broken, "--resume", "--beta", "0.2"]).AssertFails(CommandLine.Failure, "other data, options");
+        File.AppendAllText(Path.Combine(broken, "metrics.jsonl"), "{\"step\": 5, \"lo"); // as a crash leaves it
+
+        CommandLineRun.Of([.. command, "--out", broken, "--resume"]).Succeeded();
+        Assert.That(Metrics(broken), Is.EqualTo(Metrics(whole)));
+        Assert.That(Bytes(broken), Is.EqualTo(Bytes(whole)));
+
+        static byte[] Bytes(string folder) => File.ReadAllBytes(Path.Combine(folder, "model", "model.safetensors"));
+
+        // All but the speed.
+        static IEnumerable<string> Metrics(string folder) =>
+            File.ReadLines(Path.Combine(folder, "metrics.jsonl")).Select(static line => Regex.Replace(line, "\"tokens/s\":[^,}]*", ""));
+    }
+
+    [Test]
+    [Platform(Include = "Linux")]
+    public void CtrlCSavesACheckpointAndSaysHowToGoOn()
+    {
+        var run = Directory.CreateDirectory(_folder.File("endless run")).FullName;
+        using var saved = new ManualResetEventSlim();
+        using var watcher = new FileSystemWatcher(run, "checkpoint-*");
+        watcher.Renamed += (_, _) => saved.Set();
+        watcher.Created += (_, _) => saved.Set();
+        watcher.EnableRaisingEvents = true;
+        using var process = CommandLineRun.Start(
+            "dpo", "--model", _model, "--data", _pairs, "--out", run, "--epochs", "1000000", "--checkpoint-every", "1", "--threads", "1");
+        Assert.That(saved.Wait(TimeSpan.FromMinutes(1)), Is.True, "a checkpoint");
+        Assert.That(Kill(process.Id, SigInt), Is.Zero);
+
+        var result = CommandLineRun.Wait(process);
+        result.AssertFails(CommandLine.Interrupted, "interrupted", "--resume", Path.Combine(run, "checkpoint-"));
+        var newest = Regex.Match(result.Error, @"checkpoint-(\d+)").Groups[1].Value;
+        Assert.That(File.ReadAllLines(Path.Combine(run, "metrics.jsonl")), Has.Length.EqualTo(int.Parse(newest)), "a checkpoint of every step made");
+        Assert.That(Directory.Exists(Path.Combine(run, $"checkpoint-{newest}")), Is.True);
+    }
+
+    [Test]
+    public void WithStderrRedirectedOnlyStdoutSpeaks()
+    {
+        var run = CommandLineRun.OfProcess([], "dpo", "--model", _model, "--data", _pairs, "--out", _folder.File("silent"), "--threads", "1").Succeeded();
+        Assert.That(run.Lines.Select(static line => JsonElement.Parse(line).ValueKind), Is.All.EqualTo(JsonValueKind.Object));
+    }
+
+    private static JsonElement Json(CommandLineRun run) => JsonElement.Parse(run.Succeeded().Lines.Single());
+
+    private static string[] Keys(JsonElement value) => [.. value.EnumerateObject().Select(static p => p.Name)];
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
+
+    /// <summary>Cancels in a stage that reports details, which only training does.</summary>
+    private sealed class CancelAfter(int steps, CancellationTokenSource cancellation) : IRunLog
+    {
+        public void Stage(string name, int total)
+        {
+        }
+
+        public void Advance(int done, string? detail = null)
+        {
+            if (detail is not null && done == steps)
+            {
+                cancellation.Cancel();
+            }
+        }
+
+        public void Note(string line)
+        {
+        }
+    }
+}
