@@ -1,5 +1,6 @@
 using System.CommandLine;
 using TinyDpo.Dpo;
+using TinyDpo.Kernels;
 using TinyDpo.Models;
 
 namespace TinyDpo.Cli;
@@ -54,9 +55,19 @@ public static class CommandLine
             Complain($"{e.Message.TrimEnd('.')}; check that the path can be written and the disk has room");
             return Failure;
         }
+        catch (NonFiniteException e)
+        {
+            Complain($"{e.Message}: the model's weights are damaged; copy or train them again");
+            return Failure;
+        }
         catch (OutOfMemoryException)
         {
-            Complain("out of memory: give a smaller --token-budget, or close other programs");
+            Complain("out of memory: close other programs, or give smaller batches (--token-budget where the command has it)");
+            return Failure;
+        }
+        catch (Exception e) when (Environment.GetEnvironmentVariable("TINYDPO_TRACE") is null)
+        {
+            Complain($"internal error: {e.Message}; please report it, with what TINYDPO_TRACE=1 shows");
             return Failure;
         }
     }
