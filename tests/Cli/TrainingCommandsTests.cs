@@ -117,10 +117,15 @@ internal sealed partial class TrainingCommandsTests
         File.AppendAllText(Path.Combine(broken, "metrics.jsonl"), "{\"step\": 5, \"lo"); // as a crash leaves it
 
         CommandLineRun.Of([.. command, "--out", broken, "--resume"]).Succeeded();
+        Assert.That(Metrics(broken).Count(), Is.EqualTo(Metrics(whole).Count()));
+#if !DOUBLE // files hold float32, so there a checkpoint rounds
         Assert.That(Metrics(broken), Is.EqualTo(Metrics(whole)));
         Assert.That(Bytes(broken), Is.EqualTo(Bytes(whole)));
+#endif
 
+#if !DOUBLE
         static byte[] Bytes(string folder) => File.ReadAllBytes(Path.Combine(folder, "model", "model.safetensors"));
+#endif
 
         // All but the speed.
         static IEnumerable<string> Metrics(string folder) =>

@@ -15,7 +15,9 @@ internal static class Shared
 
     public static Option<string> Reward() => new("--reward")
     {
-        Description = "world, or lexicon:FILE.", HelpName = "REWARD", Required = true,
+        Description = "world, or lexicon:FILE.",
+        HelpName = "REWARD",
+        Required = true,
         CustomParser = static result => CommonOptions.Parse(result, static text => (RewardSpec.IsKnown(text), text), "world or lexicon:FILE"),
     };
 }
