@@ -82,7 +82,48 @@ public class ModelFileTests
         ModelFile.SaveRawWeights(_folder.File("raw.safetensors"), model);
         var other = new Transformer(model.Config, _backend);
         ModelFile.ReadWeights(other, _folder.File("raw.safetensors"), prefix: "");
-        Assert.That(TinyModels.Weights(other), Is.EqualTo(TinyModels.Weights(model)));
+        Assert.That(TinyModels.Weights(other), Is.EqualTo(TinyModels.Weights(model)), "to the last bit, in double too");
+    }
+
+    [Test]
+    public void AFolderIsReplacedWholeAndLeavesNothingBeside()
+    {
+        var (model, other) = (Create(), TinyModels.Create(_backend, TinyModels.Config(vocabulary: 258), seed: 9));
+        var target = _folder.File("model");
+        ModelFile.Save(target + Path.DirectorySeparatorChar, model, s_tokenizer);
+        var names = Directory.EnumerateFiles(target).Select(Path.GetFileName).Order().ToArray();
+        File.WriteAllText(Path.Combine(target, "stale.json"), "");
+        Directory.CreateDirectory(target + ".partial");
+        File.WriteAllText(Path.Combine(target + ".partial", "torn"), "");
+        Directory.CreateDirectory(target + ".old");
+        ModelFile.Save(target, other, s_tokenizer);
+        Assert.That(Directory.EnumerateFiles(target).Select(Path.GetFileName).Order(), Is.EqualTo(names));
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path), Is.EqualTo(new[] { target }));
+        Assert.That(
+            LogProbs(ModelFile.LoadWeights(target, _backend)), Is.EqualTo(LogProbs(other)).Within(sizeof(Real) == 4 ? 0 : 1e-5));
+    }
+
+    [Test]
+    public void WhenTheNewFolderFailsTheOldOneStays()
+    {
+        var target = _folder.File("model");
+        ModelFile.Save(target, Create(), s_tokenizer);
+        var before = File.ReadAllBytes(Path.Combine(target, "model.safetensors"));
+        Assert.That(
+            () => AtomicFolder.Write(target, static partial =>
+            {
+                File.WriteAllText(Path.Combine(partial, "model.safetensors"), "");
+                throw new InvalidOperationException("broken");
+            }),
+            Throws.InvalidOperationException);
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path), Is.EqualTo(new[] { target }));
+        Assert.That(File.ReadAllBytes(Path.Combine(target, "model.safetensors")), Is.EqualTo(before));
+
+        File.WriteAllText(_folder.File("file"), "");
+        Assert.That(
+            () => ModelFile.Save(_folder.File("file"), Create(), s_tokenizer), Throws.InstanceOf<InputException>().With.Message.Contains("file"));
+        Assert.That(File.Exists(_folder.File("file")), Is.True);
+        Assert.That(Directory.Exists(_folder.File("file.partial")), Is.False);
     }
 
     [Test]

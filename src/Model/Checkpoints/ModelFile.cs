@@ -71,22 +71,26 @@ public static class ModelFile
 
     /// <summary>
     /// Writes config.json, model.safetensors and the tokenizer's files into a folder. Weights with interleaved rotary pairs (llama2.c) are
-    /// permuted to Hugging Face's halves.
+    /// permuted to Hugging Face's halves. The files are written beside the folder and put in its place as one, so that they always belong
+    /// together; a folder that is there is replaced whole.
     /// </summary>
+    /// <exception cref="InputException">The folder cannot be written; the old one is as it was.</exception>
     public static void Save(string folder, Transformer model, ITokenizer tokenizer)
     {
         var config = model.Config with { RotaryInterleaved = false, BosTokenId = tokenizer.BosId, EosTokenId = tokenizer.EosId };
-        AtomicFile.RequireWritableFolder(folder);
-        SaveWeights(Path.Combine(folder, WeightsName), model);
-        config.Save(Path.Combine(folder, "config.json"));
-        tokenizer.Save(folder);
+        AtomicFolder.Write(folder, partial =>
+        {
+            SaveWeights(Path.Combine(partial, WeightsName), model);
+            config.Save(Path.Combine(partial, "config.json"));
+            tokenizer.Save(partial);
+        });
     }
 
     /// <summary>Writes the weights alone, under Hugging Face's names and in its rotary layout.</summary>
-    public static void SaveWeights(string path, Transformer model) => Write(path, model, Values);
+    public static void SaveWeights(string path, Transformer model) => Write(path, model, Values, exact: false);
 
-    /// <summary>Writes the weights as they are, for a checkpoint that only this program reads.</summary>
-    public static void SaveRawWeights(string path, Transformer model) => Write(path, model, static (_, _, tensor) => tensor.ToArray());
+    /// <summary>Writes the weights as they are, to the last bit, for a checkpoint that only this program reads.</summary>
+    public static void SaveRawWeights(string path, Transformer model) => Write(path, model, static (_, _, tensor) => tensor.ToArray(), exact: true);
 
     /// <summary>SHA-256, in hex, of configuration and weights: part of the key of a cached reference.</summary>
     public static string Fingerprint(Transformer model)
@@ -101,9 +105,10 @@ public static class ModelFile
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
-    private static void Write(string path, Transformer model, Func<Transformer, string, Tensor, Real[]> values) =>
+    private static void Write(string path, Transformer model, Func<Transformer, string, Tensor, Real[]> values, bool exact) =>
         SafetensorsWriter.Write(
-            path, [.. model.Parameters().Select(p => (p.Name, p.Value.Shape.ToArray(), (ReadOnlyMemory<Real>)values(model, p.Name, p.Value)))]);
+            path, [.. model.Parameters().Select(p => (p.Name, p.Value.Shape.ToArray(), (ReadOnlyMemory<Real>)values(model, p.Name, p.Value)))],
+            exact: exact);
 
     private static bool IsKnown(string name, Transformer model) =>
         model.Parameters().Any(p => p.Name == name)

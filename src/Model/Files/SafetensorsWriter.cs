@@ -8,8 +8,8 @@ namespace TinyDpo.Models;
 public delegate void ReadValues(int start, Span<Real> destination);
 
 /// <summary>
-/// Writes safetensors files as Hugging Face's tools read them: float32 in either precision, tensors in the order given, the header padded
-/// with spaces to a multiple of 8.
+/// Writes safetensors files as Hugging Face's tools read them: float32 in either precision unless asked for more, tensors in the order
+/// given, the header padded with spaces to a multiple of 8.
 /// </summary>
 public static class SafetensorsWriter
 {
@@ -19,9 +19,10 @@ public static class SafetensorsWriter
     /// <param name="path">Written whole or not at all, see <see cref="AtomicFile"/>.</param>
     /// <param name="tensors">Each with as many values as its shape says.</param>
     /// <param name="metadata">{"format": "pt"} unless given, which transformers asks for.</param>
+    /// <param name="exact">Keeps every bit: F64 in the double build, instead of float32.</param>
     /// <exception cref="InputException">The file cannot be written.</exception>
     public static void Write(string path, IReadOnlyList<(string Name, int[] Shape, ReadOnlyMemory<Real> Values)> tensors,
-        IReadOnlyDictionary<string, string>? metadata = null)
+        IReadOnlyDictionary<string, string>? metadata = null, bool exact = false)
     {
         foreach (var (name, shape, values) in tensors)
         {
@@ -30,7 +31,7 @@ public static class SafetensorsWriter
                 throw new ArgumentException($"{name} of shape [{string.Join(", ", shape)}] has {values.Length} values", nameof(tensors));
             }
         }
-        Write(path, [.. tensors.Select(t => (t.Name, t.Shape, (ReadValues)Copy(t.Values)))], metadata);
+        Write(path, [.. tensors.Select(t => (t.Name, t.Shape, (ReadValues)Copy(t.Values)))], metadata, exact);
 
         static ReadValues Copy(ReadOnlyMemory<Real> values) =>
             (start, destination) => values.Span.Slice(start, destination.Length).CopyTo(destination);
@@ -40,11 +41,13 @@ public static class SafetensorsWriter
     /// <param name="path">Written whole or not at all, see <see cref="AtomicFile"/>.</param>
     /// <param name="tensors">Each with the delegate that gives as many values as its shape says.</param>
     /// <param name="metadata">{"format": "pt"} unless given.</param>
+    /// <param name="exact">Keeps every bit: F64 in the double build, instead of float32.</param>
     /// <exception cref="InputException">The file cannot be written.</exception>
     public static void Write(string path, IReadOnlyList<(string Name, int[] Shape, ReadValues Values)> tensors,
-        IReadOnlyDictionary<string, string>? metadata = null)
+        IReadOnlyDictionary<string, string>? metadata = null, bool exact = false)
     {
-        var header = Header([.. tensors.Select(t => (t.Name, t.Shape, Count(t.Name, t.Shape)))], metadata ?? DefaultMetadata);
+        var format = exact ? StoredNumbers.Exact : NumberFormat.F32;
+        var header = Header([.. tensors.Select(t => (t.Name, t.Shape, Count(t.Name, t.Shape)))], format, metadata ?? DefaultMetadata);
         AtomicFile.Write(path, stream =>
         {
             stream.Write(header);
@@ -56,7 +59,7 @@ public static class SafetensorsWriter
                 {
                     var part = chunk.AsSpan(0, Math.Min(chunk.Length, count - start));
                     values(start, part);
-                    StoredNumbers.WriteFloat32(stream, part);
+                    StoredNumbers.Write(stream, format, part);
                     start += part.Length;
                 }
             }
@@ -64,7 +67,8 @@ public static class SafetensorsWriter
     }
 
     // The length field and the padded JSON.
-    private static byte[] Header(IReadOnlyList<(string Name, int[] Shape, int Count)> tensors, IReadOnlyDictionary<string, string> metadata)
+    private static byte[] Header(
+        IReadOnlyList<(string Name, int[] Shape, int Count)> tensors, NumberFormat format, IReadOnlyDictionary<string, string> metadata)
     {
         var json = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(json))
@@ -85,9 +89,9 @@ public static class SafetensorsWriter
                     throw new ArgumentException($"the name {name} is taken", nameof(tensors));
                 }
                 writer.WriteStartObject(name);
-                writer.WriteString("dtype", "F32");
+                writer.WriteString("dtype", format.ToString());
                 WriteArray(writer, "shape", [.. shape.Select(size => (long)size)]);
-                WriteArray(writer, "data_offsets", [offset, offset += (long)count * sizeof(float)]);
+                WriteArray(writer, "data_offsets", [offset, offset += (long)count * StoredNumbers.Bytes(format)]);
                 writer.WriteEndObject();
             }
             writer.WriteEndObject();

@@ -31,7 +31,7 @@ internal static class StoredNumbers
     /// <exception cref="InputException">The file ends before, or cannot be read.</exception>
     public static void Read(string path, SafeFileHandle handle, long offset, NumberFormat format, Span<Real> destination)
     {
-        if (BitConverter.IsLittleEndian && format == (sizeof(Real) == 4 ? NumberFormat.F32 : NumberFormat.F64))
+        if (BitConverter.IsLittleEndian && format == Exact)
         {
             InputFile.ReadExactly(path, handle, MemoryMarshal.AsBytes(destination), offset);
             return;
@@ -56,18 +56,29 @@ internal static class StoredNumbers
         }
     }
 
-    /// <summary>Writes numbers as float32.</summary>
-    public static void WriteFloat32(Stream stream, ReadOnlySpan<Real> values)
+    /// <summary>The format that keeps every bit of a <see cref="Real"/>.</summary>
+    public static NumberFormat Exact => sizeof(Real) == sizeof(float) ? NumberFormat.F32 : NumberFormat.F64;
+
+    /// <summary>Writes numbers as F32 or F64.</summary>
+    public static void Write(Stream stream, NumberFormat format, ReadOnlySpan<Real> values)
     {
         Span<byte> bytes = stackalloc byte[4096];
+        var size = Bytes(format);
         while (values.Length > 0)
         {
-            var count = Math.Min(values.Length, bytes.Length / sizeof(float));
+            var count = Math.Min(values.Length, bytes.Length / size);
             for (var i = 0; i < count; i++)
             {
-                BinaryPrimitives.WriteSingleLittleEndian(bytes[(i * sizeof(float))..], (float)values[i]);
+                if (format == NumberFormat.F32)
+                {
+                    BinaryPrimitives.WriteSingleLittleEndian(bytes[(i * size)..], (float)values[i]);
+                }
+                else
+                {
+                    BinaryPrimitives.WriteDoubleLittleEndian(bytes[(i * size)..], values[i]);
+                }
             }
-            stream.Write(bytes[..(count * sizeof(float))]);
+            stream.Write(bytes[..(count * size)]);
             values = values[count..];
         }
     }
