@@ -154,12 +154,9 @@ public class TrainingRunTests
         var resumed = new TrainingRun(other, new RecordingTask(other, examples: 4), options, new CheckpointFolder(_folder.Path, "key"));
         Assert.That(resumed.TryResume(), Is.True);
         Assert.That(resumed.Step, Is.EqualTo(3));
-#if !DOUBLE
-        // A checkpoint holds float32: in double the last bits are lost.
         Assert.That(TinyModels.Weights(other), Is.EqualTo(weights[2]));
         resumed.Run();
         Assert.That(TinyModels.Weights(other), Is.EqualTo(weights[3]), "the last step, with the optimiser's state of the third");
-#endif
         var stranger = new TrainingRun(other, new RecordingTask(other, examples: 4), options, new CheckpointFolder(_folder.Path, "another key"));
         Assert.That(stranger.TryResume, Throws.InstanceOf<InputException>().With.Message.Contains("belongs to a run with other data"));
         using var empty = new TemporaryFolder();
@@ -178,6 +175,145 @@ public class TrainingRunTests
         Assert.That(Directory.Exists(_folder.File("checkpoint-7.partial")), Is.False);
         File.Delete(_folder.File("checkpoint-7/optimizer.safetensors"));
         Assert.That(() => checkpoints.TryLoadNewest(_model, optimiser), Throws.InstanceOf<InputException>().With.Message.Contains("optimizer.safetensors"));
+    }
+
+    [TestCase("[]")]
+    [TestCase("null")]
+    [TestCase("{}")]
+    [TestCase("""{"Step":7}""")]
+    [TestCase("""{"Step":"7","Key":"key"}""")]
+    [TestCase("""{"Step":7.5,"Key":"key"}""")]
+    [TestCase("""{"Step":99999999999,"Key":"key"}""")]
+    [TestCase("""{"Step":8,"Key":"key"}""")]
+    [TestCase("""{"Step":7,"Key":["key"]}""")]
+    [TestCase("torn")]
+    public void AStateThatNobodyWroteIsRefused(string state)
+    {
+        var checkpoints = new CheckpointFolder(_folder.Path, "key");
+        var optimiser = new AdamW(_model.Weights) { Steps = 7 };
+        checkpoints.Save(_model, optimiser);
+        Assert.That(checkpoints.TryLoadNewest(_model, optimiser), Is.True);
+        File.WriteAllText(_folder.File("checkpoint-7/trainer_state.json"), state);
+        Assert.That(() => checkpoints.TryLoadNewest(_model, optimiser), Throws.InstanceOf<InputException>().With.Message.Contains("trainer_state.json"));
+    }
+
+    [Test]
+    public void WhatACrashLeftOfCheckpointsIsRemovedByTheNextSave()
+    {
+        Directory.CreateDirectory(_folder.File("checkpoint-3.partial"));
+        File.WriteAllText(_folder.File("checkpoint-3.partial/model.safetensors"), "torn");
+        Directory.CreateDirectory(_folder.File("checkpoint-7.partial"));
+        File.WriteAllText(_folder.File("checkpoint-7.partial/rest"), "torn");
+        new CheckpointFolder(_folder.Path, "key").Save(_model, new AdamW(_model.Weights) { Steps = 7 });
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName), Is.EqualTo(new[] { "checkpoint-7" }));
+        Assert.That(
+            Directory.EnumerateFileSystemEntries(_folder.File("checkpoint-7")).Select(Path.GetFileName),
+            Is.EquivalentTo(new[] { "model.safetensors", "optimizer.safetensors", "trainer_state.json" }));
+    }
+
+    [Test]
+    public void ACheckpointWhoseNameIsTakenIsRefusedInOneLine()
+    {
+        File.WriteAllText(_folder.File("checkpoint-7"), "");
+        Assert.That(
+            () => new CheckpointFolder(_folder.Path, "key").Save(_model, new AdamW(_model.Weights) { Steps = 7 }),
+            Throws.InstanceOf<InputException>().With.Message.Contains("checkpoint-7"));
+    }
+
+    [Test]
+    public void AnInterruptedRunKeepsNoMoreCheckpointsThanAsked()
+    {
+        using var stop = new CancellationTokenSource();
+        var options = new TrainingOptions { BatchSize = 1, CheckpointEvery = 2, KeepCheckpoints = 2 };
+        var run = new TrainingRun(_model, new RecordingTask(_model, examples: 8), options, new CheckpointFolder(_folder.Path, "key"));
+        Assert.That(
+            () => run.Run(
+                r =>
+                {
+                    if (r.Step == 4)
+                    {
+                        stop.Cancel();
+                    }
+                },
+                cancellation: stop.Token),
+            Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(
+            Directory.EnumerateDirectories(_folder.Path).Select(Path.GetFileName), Is.EquivalentTo(new[] { "checkpoint-4", "checkpoint-5" }));
+    }
+
+    /// <summary>The counts of steps neither overflow nor go below what they count.</summary>
+    [Test]
+    public void StepsAreCountedWithoutOverflow()
+    {
+        static TrainingOptions Of(int epochs, int batch) => new() { Epochs = epochs, BatchSize = batch };
+        Assert.That(Of(3, int.MaxValue).TotalSteps(10), Is.EqualTo(3));
+        Assert.That(Of(1, 1).TotalSteps(int.MaxValue), Is.EqualTo(int.MaxValue));
+        Assert.That(Of(int.MaxValue, 10).TotalSteps(10), Is.EqualTo(int.MaxValue));
+        Assert.That(() => Of(int.MaxValue, 10).TotalSteps(11), Throws.InstanceOf<InputException>().With.Message.Contains("--epochs"));
+        Assert.That(() => new TrainingRun(_model, new RecordingTask(_model, examples: 2), Of(int.MaxValue, 1)), Throws.InstanceOf<InputException>());
+        var task = new RecordingTask(_model, examples: 3);
+        new TrainingRun(_model, task, Of(2, int.MaxValue)).Run();
+        Assert.That(task.Batches.Select(static b => b.Length), Is.EqualTo(new[] { 3, 3 }));
+    }
+
+    /// <summary>A run from files that meets a NaN writes no model, and leaves one that is there alone.</summary>
+    [Test]
+    public void ANanLeavesTheModelAndTheLastCheckpointAlone([Values] bool resumed)
+    {
+        var options = new TrainingOptions { BatchSize = 1, CheckpointEvery = 2, LearningRate = 0.01 };
+        var metrics = _folder.File("metrics.jsonl");
+        if (resumed)
+        {
+            Train(resume: false, nanAt: 3);
+            Directory.CreateDirectory(_folder.File("model"));
+            File.WriteAllText(_folder.File("model/config.json"), "before");
+        }
+        var (error, last) = Train(resumed, nanAt: resumed ? 3 : 5); // the task counts its own calls
+        Assert.That(error.Message, Does.Contain("step 5").And.Contains("NaN").And.Contains("checkpoint-4"));
+        Assert.That(TinyModels.Weights(_model), Is.EqualTo(last));
+        Assert.That(File.ReadAllLines(metrics), Has.Length.EqualTo(5));
+        Assert.That(
+            Directory.EnumerateDirectories(_folder.Path).Select(Path.GetFileName), Does.Contain("checkpoint-4").And.Not.Contain("checkpoint-5"));
+        Assert.That(Directory.Exists(_folder.File("model")), Is.EqualTo(resumed));
+        if (resumed)
+        {
+            Assert.That(File.ReadAllText(_folder.File("model/config.json")), Is.EqualTo("before"));
+            Assert.That(Directory.EnumerateFiles(_folder.File("model")).Count(), Is.EqualTo(1));
+        }
+
+        (TrainingException Error, Real[] LastWeights) Train(bool resume, int nanAt)
+        {
+            Real[] last = [];
+            var task = new RecordingTask(_model, examples: 8)
+            {
+                Spoil = (step, loss) =>
+                {
+                    last = TinyModels.Weights(_model); // no step changes them before its loss is known
+                    return step == nanAt ? double.NaN : loss;
+                },
+            };
+            var error = Assert.Throws<TrainingException>(() => new RunFolder(_folder.Path, resume, "key").Train(
+                _model, new ByteTokenizer(), task, options, null, IRunLog.Silent, default));
+            return (error!, last);
+        }
+    }
+
+    /// <summary>What no run wrote ends what is kept, as a torn line does.</summary>
+    [TestCase("[1]")]
+    [TestCase("null")]
+    [TestCase("3")]
+    [TestCase("{}")]
+    [TestCase("""{"step":"1"}""")]
+    [TestCase("""{"step":1.5}""")]
+    [TestCase("""{"step":99999999999}""")]
+    [TestCase("""{"step":1""")]
+    [TestCase("")]
+    public void MetricsAreKeptUpToALineThatIsNone(string line)
+    {
+        var path = _folder.File("metrics.jsonl");
+        File.WriteAllLines(path, ["""{"step":0,"eval_loss":1}""", """{"step":0}""", line, """{"step":2}"""]);
+        new MetricsFile(path, 5).Dispose();
+        Assert.That(File.ReadAllLines(path), Is.EqualTo(new[] { """{"step":0,"eval_loss":1}""", """{"step":0}""" }));
     }
 
     [Test]

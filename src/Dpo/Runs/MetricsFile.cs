@@ -19,43 +19,56 @@ public sealed class MetricsFile : IDisposable
         _writer = new StreamWriter(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read), new UTF8Encoding(false)) { NewLine = "\n" };
     }
 
-    public void Write(StepReport report, string? stage = null)
-    {
-        var line = new Dictionary<string, object>();
-        if (stage is not null)
-        {
-            line.Add("stage", stage);
-        }
-        line.Add("step", report.Step);
-        line.Add("epoch", report.Epoch);
-        foreach (var (name, value) in report.Metrics)
-        {
-            line.Add(name, value);
-        }
-        _writer.WriteLine(JsonSerializer.Serialize(line));
-        _writer.Flush();
-    }
+    public void Write(StepReport report, string? stage = null) =>
+        Write([.. stage is null ? [] : Stage(stage), ("step", report.Step), ("epoch", report.Epoch), .. Boxed(report.Metrics)]);
+
+    /// <summary>Figures of the model as it is after so many steps, which belong to no batch.</summary>
+    public void Write(int steps, IReadOnlyList<(string Name, double Value)> metrics) => Write([("step", steps), .. Boxed(metrics)]);
 
     public void Dispose() => _writer.Dispose();
+
+    private static IEnumerable<(string Name, object Value)> Stage(string stage) => [("stage", stage)];
+
+    private static IEnumerable<(string Name, object Value)> Boxed(IEnumerable<(string Name, double Value)> metrics) =>
+        metrics.Select(static m => (m.Name, (object)m.Value));
+
+    private void Write(IEnumerable<(string Name, object Value)> line)
+    {
+        _writer.WriteLine(JsonSerializer.Serialize(line.ToDictionary(static e => e.Name, static e => e.Value)));
+        _writer.Flush();
+    }
 
     private static List<string> Kept(string path, int keepBelow)
     {
         var kept = new List<string>();
         foreach (var line in File.ReadLines(path))
         {
-            try
+            if (StepOf(line) is not { } step)
             {
-                using var json = JsonDocument.Parse(line);
-                if (json.RootElement.TryGetProperty("step", out var step) && step.GetInt32() < keepBelow)
-                {
-                    kept.Add(line);
-                }
+                break; // the line that a crash tore; those after it were written over it or by somebody else
             }
-            catch (JsonException)
+            if (step < keepBelow)
             {
-                break; // the line that a crash tore
+                kept.Add(line);
             }
         }
         return kept;
+    }
+
+    // Null where the line is none that this class writes.
+    private static int? StepOf(string line)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(line);
+            return json.RootElement.ValueKind == JsonValueKind.Object && json.RootElement.TryGetProperty("step", out var step)
+                && step.ValueKind == JsonValueKind.Number && step.TryGetInt32(out var number)
+                ? number
+                : null;
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
     }
 }

@@ -18,26 +18,33 @@ public sealed class CheckpointFolder(string folder, string key)
     /// <summary>The path of the newest checkpoint, or null.</summary>
     public string? Newest() => Steps().Select(FolderOf).LastOrDefault();
 
-    /// <summary>Writes a checkpoint of the current step, then deletes all but the newest <paramref name="keep"/>.</summary>
-    /// <exception cref="InputException">The folder cannot be written; older checkpoints are intact.</exception>
+    /// <summary>
+    /// Writes a checkpoint of the current step, unless there is one, then deletes all but the newest <paramref name="keep"/> and what a
+    /// crash has left of others.
+    /// </summary>
+    /// <exception cref="InputException">A folder cannot be written or deleted; older checkpoints are intact.</exception>
     public string Save(Transformer model, Optimiser optimiser, int keep = int.MaxValue)
     {
         var target = FolderOf(optimiser.Steps);
-        if (Directory.Exists(target))
+        foreach (var leftover in Names().Where(static name => name.EndsWith(".partial", StringComparison.Ordinal)).ToList())
         {
-            return target;
+            AtomicFolder.Delete(Path.Combine(folder, leftover));
         }
-        var partial = target + ".partial";
-        AtomicFile.RequireWritableFolder(partial);
-        ModelFile.SaveRawWeights(Path.Combine(partial, "model.safetensors"), model);
-        SafetensorsWriter.Write(
-            Path.Combine(partial, "optimizer.safetensors"),
-            [.. optimiser.State.Select(s => (s.Name, new[] { s.Values.Length }, (ReadOnlyMemory<Real>)Download(model.Backend, s.Values)))]);
-        AtomicFile.WriteText(Path.Combine(partial, "trainer_state.json"), JsonSerializer.Serialize(new State(optimiser.Steps, key)));
-        Directory.Move(partial, target);
-        foreach (var old in Steps().SkipLast(keep).ToList())
+        if (!Directory.Exists(target))
         {
-            Directory.Delete(FolderOf(old), recursive: true);
+            AtomicFolder.Write(target, partial =>
+            {
+                ModelFile.SaveRawWeights(Path.Combine(partial, "model.safetensors"), model);
+                SafetensorsWriter.Write(
+                    Path.Combine(partial, "optimizer.safetensors"),
+                    [.. optimiser.State.Select(s => (s.Name, new[] { s.Values.Length }, (ReadOnlyMemory<Real>)Download(model.Backend, s.Values)))],
+                    exact: true);
+                AtomicFile.WriteText(Path.Combine(partial, "trainer_state.json"), JsonSerializer.Serialize(new { Step = optimiser.Steps, Key = key }));
+            });
+        }
+        foreach (var old in Steps().SkipLast(Math.Max(1, keep)).ToList())
+        {
+            AtomicFolder.Delete(FolderOf(old));
         }
         return target;
     }
@@ -46,33 +53,47 @@ public sealed class CheckpointFolder(string folder, string key)
     /// <exception cref="InputException">It belongs to a run with other data, options or starting weights, or is damaged.</exception>
     public bool TryLoadNewest(Transformer model, Optimiser optimiser)
     {
-        if (Newest() is not { } newest)
+        if (Steps().Cast<int?>().LastOrDefault() is not { } newest)
         {
             return false;
         }
-        var stateFile = Path.Combine(newest, "trainer_state.json");
-        using var json = JsonInput.ReadFile(stateFile);
-        if (json.RootElement.Deserialize<State>() is not { } state || state.Key != key)
-        {
-            throw new InputException(
-                stateFile, null, "belongs to a run with other data, options or starting weights", "repeat that run's command, or give another --out");
-        }
-        ModelFile.ReadWeights(model, Path.Combine(newest, "model.safetensors"), prefix: "");
-        var optimiserFile = Path.Combine(newest, "optimizer.safetensors");
+        CheckState(Path.Combine(FolderOf(newest), "trainer_state.json"), newest);
+        ModelFile.ReadWeights(model, Path.Combine(FolderOf(newest), "model.safetensors"), prefix: "");
+        var optimiserFile = Path.Combine(FolderOf(newest), "optimizer.safetensors");
         using var file = SafetensorsFile.Open(optimiserFile);
         foreach (var (name, values) in optimiser.State)
         {
             if (!file.Contains(name))
             {
-                throw new InputException(optimiserFile, $"tensor '{name}'", "is missing", "delete this checkpoint and resume from an older one");
+                throw Damaged(optimiserFile, $"tensor '{name}'", "is missing");
             }
             var numbers = new Real[values.Length];
             file.Read(name, [values.Length], numbers);
             model.Backend.Upload(numbers, values);
         }
-        optimiser.Steps = state.Step;
+        optimiser.Steps = newest;
         return true;
     }
+
+    private void CheckState(string file, int step)
+    {
+        using var json = JsonInput.ReadFile(file);
+        if (json.RootElement.ValueKind != JsonValueKind.Object
+            || !json.RootElement.TryGetProperty("Key", out var saved) || saved.ValueKind != JsonValueKind.String
+            || !json.RootElement.TryGetProperty("Step", out var number) || number.ValueKind != JsonValueKind.Number
+            || !number.TryGetInt32(out var savedStep) || savedStep != step)
+        {
+            throw Damaged(file, null, $"is not the state of step {step}");
+        }
+        if (saved.GetString() != key)
+        {
+            throw new InputException(
+                file, null, "belongs to a run with other data, options or starting weights", "repeat that run's command, or give another --out");
+        }
+    }
+
+    private static InputException Damaged(string file, string? place, string problem) =>
+        new(file, place, problem, "delete this checkpoint and resume from an older one");
 
     private static Real[] Download(IBackend backend, DeviceBuffer values)
     {
@@ -83,12 +104,11 @@ public sealed class CheckpointFolder(string folder, string key)
 
     private string FolderOf(int step) => Path.Combine(folder, $"{Prefix}{step}");
 
-    private IEnumerable<int> Steps() => !Directory.Exists(folder)
-        ? []
-        : Directory.EnumerateDirectories(folder, Prefix + "*")
-            .Select(path => int.TryParse(Path.GetFileName(path)[Prefix.Length..], out var step) ? step : -1)
-            .Where(static step => step >= 0)
-            .Order();
+    private IEnumerable<string> Names() =>
+        Directory.Exists(folder) ? Directory.EnumerateDirectories(folder, Prefix + "*").Select(static path => Path.GetFileName(path)) : [];
 
-    private sealed record State(int Step, string Key);
+    private IEnumerable<int> Steps() => Names()
+        .Select(static name => int.TryParse(name[Prefix.Length..], out var step) ? step : -1)
+        .Where(static step => step >= 0)
+        .Order();
 }

@@ -1,3 +1,4 @@
+using TinyDpo.Models;
 using TinyDpo.Tensors;
 
 namespace TinyDpo.Dpo;
@@ -37,6 +38,21 @@ public sealed record TrainingOptions
 
     /// <summary>Checkpoints kept, the newest.</summary>
     public int KeepCheckpoints { get; init; } = 2;
+
+    /// <summary>Batches that an epoch over so many examples takes, at least 1.</summary>
+    public int StepsPerEpoch(int examples) => 1 + (Math.Max(0, examples - 1) / BatchSize);
+
+    /// <summary>Steps of the whole run.</summary>
+    /// <exception cref="InputException">More than an int counts.</exception>
+    public int TotalSteps(int examples)
+    {
+        var steps = (long)StepsPerEpoch(examples) * Epochs;
+        return steps <= int.MaxValue
+            ? (int)steps
+            : throw new InputException(
+                "--epochs", null, $"{Epochs} epochs of {StepsPerEpoch(examples)} steps are {steps} steps, more than the {int.MaxValue} that a run can have",
+                "give fewer epochs");
+    }
 
     public Optimiser CreateOptimiser(ParameterSet parameters) => Optimiser switch
     {

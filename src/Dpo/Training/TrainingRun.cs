@@ -28,17 +28,18 @@ public sealed class TrainingRun
     /// <param name="task">The loss over the examples.</param>
     /// <param name="options">Epochs, rates, sizes.</param>
     /// <param name="checkpoints">Where checkpoints go, or null for none.</param>
+    /// <exception cref="InputException">The epochs are more steps than a run can have.</exception>
     public TrainingRun(Transformer model, ITrainingTask task, TrainingOptions options, CheckpointFolder? checkpoints = null)
     {
         (_model, _task, _options, _checkpoints) = (model, task, options, checkpoints);
-        StepsPerEpoch = Math.Max(1, (task.Examples + options.BatchSize - 1) / options.BatchSize);
+        (StepsPerEpoch, TotalSteps) = (options.StepsPerEpoch(task.Examples), options.TotalSteps(task.Examples));
         _schedule = new LearningRateSchedule(options.Schedule, options.LearningRate, options.WarmupSteps, TotalSteps);
         _optimiser = options.CreateOptimiser(model.Weights);
     }
 
     public int StepsPerEpoch { get; }
 
-    public int TotalSteps => StepsPerEpoch * _options.Epochs;
+    public int TotalSteps { get; }
 
     /// <summary>Steps made so far.</summary>
     public int Step => _optimiser.Steps;
@@ -60,7 +61,7 @@ public sealed class TrainingRun
             report?.Invoke(finished);
             if (cancellation.IsCancellationRequested && Step < TotalSteps)
             {
-                _checkpoints?.Save(_model, _optimiser);
+                _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints);
                 throw new OperationCanceledException(cancellation);
             }
             if (_options.CheckpointEvery > 0 && Step % _options.CheckpointEvery == 0 && Step < TotalSteps)
@@ -96,7 +97,8 @@ public sealed class TrainingRun
     {
         var (epoch, at) = (step / StepsPerEpoch, step % StepsPerEpoch);
         var order = Kernels.Philox.Permutation(_options.Seed, Kernels.RandomPurpose.Shuffle, epoch, _task.Examples);
-        return order[(at * _options.BatchSize)..Math.Min((at + 1) * _options.BatchSize, order.Length)];
+        var start = at * _options.BatchSize;
+        return order[start..(start + Math.Min(_options.BatchSize, order.Length - start))];
     }
 
     private void Check(int step, double loss, double? firstLoss)
