@@ -36,8 +36,11 @@ public class RunTests
     [Test]
     public void DpoWritesMetricsAndAModelThatPrefersTheChosen()
     {
-        var evaluation = DpoRun.Run(Dpo("out") with { EvalData = Pairs }, _backend, IRunLog.Silent, default);
-        var lines = Metrics("out");
+        var log = new StoppingLog();
+        var result = DpoRun.Run(Dpo("out") with { EvalData = Pairs }, _backend, log, default);
+        Assert.That(log.Notes, Has.Some.StartsWith("held-out: 12 rows read"));
+        var all = Metrics("out");
+        var lines = all[1..^1];
         Assert.That(lines, Has.Length.EqualTo(Steps));
         foreach (var (line, step) in lines.Select(static (l, i) => (l, i)))
         {
@@ -52,7 +55,11 @@ public class RunTests
         }
         Assert.That(lines[0]["loss"], Is.EqualTo(Math.Log(2)).Within(1e-6));
         Assert.That(lines[^1]["loss"], Is.LessThan(lines[0]["loss"]));
-        var measured = evaluation.ToDictionary(static m => m.Name, static m => m.Value);
+        var measured = result.Evaluation.ToDictionary(static m => m.Name, static m => m.Value);
+        Assert.That((all[0]["step"], all[^1]["step"]), Is.EqualTo((0, Steps)));
+        Assert.That(all[0]["eval_loss"], Is.EqualTo(Math.Log(2)).Within(1e-6), "before the first step");
+        Assert.That(all[^1].Where(static e => e.Key != "step"), Is.EquivalentTo(measured), "after the last");
+        Assert.That(all[0].Keys, Is.EqualTo(all[^1].Keys));
         Assert.That(measured["eval_rewards/margins"], Is.GreaterThan(0.01));
         Assert.That(measured["eval_loss"], Is.LessThan(Math.Log(2)));
 
@@ -69,11 +76,16 @@ public class RunTests
     [Test]
     public void SftWritesMetricsAndAModelThatKnowsTheTexts()
     {
-        SftRun.Run(Sft("out"), _backend, IRunLog.Silent, default);
+        File.AppendAllText(Texts, JsonSerializer.Serialize(new { prompt = new string('x', 300), completion = "y" }));
+        var result = SftRun.Run(Sft("out") with { MaxLength = 12 }, _backend, IRunLog.Silent, default);
         var lines = Metrics("out");
         Assert.That(lines, Has.Length.EqualTo(Steps));
         Assert.That(lines[0].Keys, Is.EquivalentTo(new[] { "step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "tokens/s" }));
         Assert.That(lines[^1]["loss"], Is.LessThan(0.9 * lines[0]["loss"]));
+        var line = result.ToLine();
+        Assert.That(line.Keys, Is.EqualTo(new[] { "model", "read", "kept", "dropped", "truncated" }));
+        Assert.That((line["model"], line["read"], line["kept"], line["dropped"]), Is.EqualTo((_folder.File("out/model"), 13, 12, 1)));
+        Assert.That(line["truncated"], Is.EqualTo(result.Data.Truncated).And.GreaterThan(0));
         var (model, tokenizer) = ModelFile.Load(_folder.File("out/model"), _backend);
         Assert.That(tokenizer.Fingerprint, Is.EqualTo(s_tokenizer.Fingerprint));
         Assert.That(TinyModels.Weights(model), Is.Not.EqualTo(TinyModels.Weights(ModelFile.LoadWeights(Model, _backend))));
@@ -94,8 +106,6 @@ public class RunTests
         Assert.That(Metrics("a")[0]["loss"], Is.EqualTo(Math.Log(s_tokenizer.VocabSize)).Within(0.1), "new weights know nothing");
     }
 
-#if !DOUBLE
-    // A checkpoint holds float32: a double run resumed differs in its last bits.
     [Test]
     public void ADpoRunStoppedAndResumedIsTheOneThatNeverStopped([Values(1, 4, 8)] int stopAfter, [Values] OptimiserKind optimiser)
     {
@@ -138,7 +148,6 @@ public class RunTests
         DpoRun.Run(Dpo("parts") with { Resume = true }, _backend, IRunLog.Silent, default);
         AssertSameRun("whole", "parts");
     }
-#endif
 
     [Test]
     public void ACheckpointOfAnotherRunIsRefused()
@@ -156,6 +165,7 @@ public class RunTests
         AssertRefused(resume with { Training = resume.Training with { Seed = 77 } });
         var other = _folder.File("other");
         ModelFile.Save(other, TinyModels.Create(_backend, TinyModels.Config(vocabulary: s_tokenizer.VocabSize), seed: 5), s_tokenizer);
+        AssertRefused(resume with { TokenBudget = 100 });
         AssertRefused(resume with { Model = other });
         AssertRefused(resume with { Reference = other });
         File.AppendAllText(Pairs, """{"prompt": "x", "chosen": "y", "rejected": "z"}""");
@@ -163,55 +173,6 @@ public class RunTests
 
         void AssertRefused(DpoRunOptions options) => Assert.That(
             () => DpoRun.Run(options, _backend, IRunLog.Silent, default), Throws.InstanceOf<InputException>().With.Message.Contains("belongs to a run"));
-    }
-
-    [Test]
-    public void TheReferenceIsCachedUntilWeightsDataOrTokenizerChange()
-    {
-        var reference = ModelFile.LoadWeights(Model, _backend);
-        var pairs = PreferenceData.Read(Pairs, s_tokenizer).Pairs;
-        var file = _folder.File("cache.jsonl");
-        ReferenceLogProbs Get(Transformer model, PreferencePair[] data, ITokenizer tokenizer) =>
-            ReferenceCache.LoadOrCompute(file, model, ModelFile.Fingerprint(model), tokenizer, data, IRunLog.Silent);
-        void Forge() // a cached number that no computation gives
-        {
-            var lines = File.ReadAllLines(file);
-            lines[1] = """{"Chosen":-1234.5,"Rejected":-1}""";
-            File.WriteAllLines(file, lines);
-        }
-        bool IsCached(Transformer model, PreferencePair[] data, ITokenizer tokenizer)
-        {
-            Get(reference, pairs, s_tokenizer);
-            Forge();
-            return Get(model, data, tokenizer).Chosen[0] == (Real)(-1234.5);
-        }
-        var computed = Get(reference, pairs, s_tokenizer);
-        var read = Get(reference, pairs, s_tokenizer);
-        Assert.That((read.Chosen, read.Rejected), Is.EqualTo((computed.Chosen, computed.Rejected)), "to the bit");
-
-        Assert.That(IsCached(reference, pairs, s_tokenizer), Is.True);
-        Assert.That(IsCached(reference, pairs[1..], s_tokenizer), Is.False, "fewer pairs");
-        Assert.That(IsCached(reference, [.. pairs[1..], pairs[0]], s_tokenizer), Is.False, "another order");
-        Assert.That(IsCached(reference, [.. pairs[..^1], pairs[^1] with { Chosen = [1, 2] }], s_tokenizer), Is.False, "another completion");
-        Assert.That(IsCached(reference, pairs, new ByteTokenizer()), Is.False, "another tokenizer");
-        var weights = reference.Clone();
-        _backend.Upload([.. weights.Weights["model.norm.weight"].ToArray().Select(static w => Real.BitIncrement(w))], weights.Weights["model.norm.weight"].Data);
-        Assert.That(IsCached(weights, pairs, s_tokenizer), Is.False, "other weights");
-
-        Get(reference, pairs, s_tokenizer);
-        File.WriteAllText(file, File.ReadAllText(file)[..^30]);
-        Assert.That(Get(reference, pairs, s_tokenizer).Rejected, Is.EqualTo(computed.Rejected), "a torn cache");
-        Assert.That(File.ReadAllLines(file), Has.Length.EqualTo(pairs.Length + 1));
-    }
-
-    /// <summary>Ids may not tell prompt from completion: (1 2)(3) and (1)(2 3) are not the same data.</summary>
-    [Test]
-    public void TheCachesKeyKnowsWhereAPromptEnds()
-    {
-        string Key(params int[][] ids) => ReferenceCache.Key("w", "t", [new PreferencePair(1, ids[0], ids[1], ids[2])]);
-        Assert.That(Key([1, 2], [3], [4]), Is.Not.EqualTo(Key([1], [2, 3], [4])));
-        Assert.That(Key([1], [2], [3, 4]), Is.Not.EqualTo(Key([1], [2, 3], [4])));
-        Assert.That(Key([1], [2], [3]), Is.Not.EqualTo(Key([1], [3], [2])));
     }
 
     [Test]
@@ -225,6 +186,57 @@ public class RunTests
         Assert.That(
             () => DpoRun.Run(Dpo("out2") with { Reference = other }, _backend, IRunLog.Silent, default),
             Throws.InstanceOf<InputException>().With.Message.Contains("vocab_size"));
+    }
+
+    /// <summary>A reference given by another path that holds the policy's weights is the policy: its first loss is ln 2 too.</summary>
+    [Test]
+    public void AnEqualReferenceMustGiveLn2AtTheFirstStep()
+    {
+        var (model, tokenizer) = ModelFile.Load(Model, _backend);
+        ModelFile.Save(_folder.File("copy"), model, tokenizer);
+        var cache = _folder.File("out/reference-logps.jsonl");
+        ReferenceCache.LoadOrCompute(
+            cache, model, ModelFile.Fingerprint(model), tokenizer, PreferenceData.Read(Pairs, s_tokenizer).Pairs, IRunLog.Silent);
+        ReferenceCacheTests.Forge(cache, static rows => rows.Select(static _ => """{"Chosen":-5,"Rejected":-1}"""));
+        Assert.That(
+            () => DpoRun.Run(Dpo("out") with { Reference = _folder.File("copy") }, _backend, IRunLog.Silent, default),
+            Throws.InstanceOf<TrainingException>().With.Message.Contains("step 0"));
+    }
+
+    [Test]
+    public void MoreStepsThanCanBeCountedAreRefusedBeforeAnyWork()
+    {
+        var training = Dpo("").Training with { Epochs = int.MaxValue };
+        var log = new StoppingLog();
+        Assert.That(
+            () => DpoRun.Run(Dpo("out") with { Training = training }, _backend, log, default),
+            Throws.InstanceOf<InputException>().With.Message.Contains("--epochs"));
+        Assert.That(
+            () => SftRun.Run(Sft("out") with { Training = training }, _backend, log, default),
+            Throws.InstanceOf<InputException>().With.Message.Contains("--epochs"));
+        Assert.That((log.Advances.Count, Directory.Exists(_folder.File("out"))), Is.EqualTo((0, false)));
+    }
+
+    [Test]
+    public void WhatAnEarlierRunLeftIsNotOverwritten()
+    {
+        DpoRun.Run(Dpo("out"), _backend, IRunLog.Silent, default);
+        var (weights, metrics) = (Weights("out"), File.ReadAllText(_folder.File("out/metrics.jsonl")));
+        AssertRefused(resume: false, "--resume");
+        AssertRefused(resume: true, "finished");
+        Assert.That((Weights("out"), File.ReadAllText(_folder.File("out/metrics.jsonl"))), Is.EqualTo((weights, metrics)));
+        Directory.Delete(_folder.File("out/model"), recursive: true);
+        AssertRefused(resume: false, "metrics.jsonl");
+
+        void AssertRefused(bool resume, string because)
+        {
+            Assert.That(
+                () => DpoRun.Run(Dpo("out") with { Resume = resume }, _backend, IRunLog.Silent, default),
+                Throws.InstanceOf<InputException>().With.Message.Contains(because));
+            Assert.That(
+                () => SftRun.Run(Sft("out") with { Resume = resume }, _backend, IRunLog.Silent, default),
+                Throws.InstanceOf<InputException>().With.Message.Contains(because));
+        }
     }
 
     [Test]
@@ -248,7 +260,7 @@ public class RunTests
         var log = new StoppingLog();
         DpoRun.Run(Dpo("out") with { EvalData = Pairs, TokenBudget = 1 }, _backend, log, default);
         Assert.That(log.Advances["the reference's log-probs"], Is.EqualTo(12), "a pair at a time");
-        Assert.That(log.Advances["held-out pairs"], Is.EqualTo(12));
+        Assert.That(log.Advances["held-out pairs"], Is.EqualTo(2 * 12), "before and after");
     }
 
     [Test]
@@ -283,7 +295,6 @@ public class RunTests
     private Dictionary<string, double>[] Metrics(string run) =>
         [.. File.ReadLines(_folder.File($"{run}/metrics.jsonl")).Select(static line => JsonSerializer.Deserialize<Dictionary<string, double>>(line)!)];
 
-#if !DOUBLE
     private void AssertSameRun(string whole, string parts)
     {
         Assert.That(Weights(parts), Is.EqualTo(Weights(whole)));
@@ -291,7 +302,6 @@ public class RunTests
             string.Join(' ', m.Where(static e => e.Key != "tokens/s").Select(static e => $"{e.Key}={e.Value:R}")))];
         Assert.That(Lines(parts), Is.EqualTo(Lines(whole)));
     }
-#endif
 
     /// <summary>Keeps the notes, and cancels after so many steps of training.</summary>
     private sealed class StoppingLog(CancellationTokenSource? stop = null, int after = 0) : IRunLog

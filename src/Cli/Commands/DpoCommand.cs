@@ -24,7 +24,7 @@ internal static class DpoCommand
         var tokenizer = CommonOptions.Tokenizer();
         var reference = new Option<string?>("--reference") { Description = "Another reference than the model itself.", HelpName = "MODEL" };
         var data = CommonOptions.Data("Pairs: {prompt, chosen, rejected} and its relatives.");
-        var evalData = new Option<string?>("--eval-data") { Description = "Held-out pairs, measured at the end as eval_*.", HelpName = "FILE.jsonl" };
+        var evalData = new Option<string?>("--eval-data") { Description = "Held-out pairs, measured before and after as eval_*.", HelpName = "FILE.jsonl" };
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
         var beta = CommonOptions.Beta();
@@ -58,13 +58,9 @@ internal static class DpoCommand
                 TokenBudget = parsed.GetValue(budget),
             };
             using var backend = CommonOptions.Open(parsed, threads);
-            var evaluation = Interruptible.Run(
+            var result = Interruptible.Run(
                 options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => DpoRun.Run(options, backend, log, cancellation)));
-            JsonLine.Write(new { model = Path.Combine(options.Out, "model") });
-            if (evaluation.Count > 0)
-            {
-                JsonLine.Write(evaluation);
-            }
+            JsonLine.Write(result.ToLine());
             return Task.FromResult(CommandLine.Success);
         });
         return command;

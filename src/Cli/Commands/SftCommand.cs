@@ -45,9 +45,9 @@ internal static class SftCommand
                 throw new UsageException("--config needs --tokenizer");
             }
             using var backend = CommonOptions.Open(parsed, threads);
-            var saved = Interruptible.Run(
+            var result = Interruptible.Run(
                 options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => SftRun.Run(options, backend, log, cancellation)));
-            JsonLine.Write(new { model = saved });
+            JsonLine.Write(result.ToLine());
             return Task.FromResult(CommandLine.Success);
         });
         return command;

@@ -15,7 +15,7 @@ public sealed record DpoRunOptions
 
     public required string Data { get; init; }
 
-    /// <summary>Held-out pairs, measured before and after; null for none.</summary>
+    /// <summary>Held-out pairs, measured before and after as eval_* in metrics.jsonl; null for none.</summary>
     public string? EvalData { get; init; }
 
     public required string Out { get; init; }
@@ -38,7 +38,7 @@ public static class DpoRun
 {
     /// <exception cref="InputException">Bad input, with file and place.</exception>
     /// <exception cref="TrainingException">A number is not finite, or step 0 has not the loss that it must.</exception>
-    public static IReadOnlyList<(string Name, double Value)> Run(DpoRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    public static TrainingResult Run(DpoRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (policy, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
         var reference = options.Reference is null ? policy : ModelFile.LoadWeights(options.Reference, backend);
@@ -46,14 +46,17 @@ public static class DpoRun
         RunChecks.RequireSameVocabulary(policy, reference, referencePath);
         var (pairs, summary) = ReadPairs(options.Data);
         log.Note(summary.Describe());
-        var heldOut = options.EvalData is null ? null : ReadPairs(options.EvalData).Pairs;
+        _ = options.Training.TotalSteps(pairs.Length); // too many are refused before the reference's pass
+        var heldOut = options.EvalData is null ? null : ReadHeldOut(options.EvalData);
         var fingerprint = ModelFile.Fingerprint(reference);
+        var policyFingerprint = reference == policy ? fingerprint : ModelFile.Fingerprint(policy);
         var folder = new RunFolder(options.Out, options.Resume, new
         {
-            Policy = reference == policy ? fingerprint : ModelFile.Fingerprint(policy),
+            Policy = policyFingerprint,
             Data = ReferenceCache.Key(fingerprint, tokenizer.Fingerprint, pairs),
             options.Loss,
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            options.TokenBudget,
         });
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
@@ -64,14 +67,26 @@ public static class DpoRun
             ReferenceLogProbs.Compute(reference, heldOut, options.TokenBudget, cancellation: cancellation), heldOut, referencePath, options.EvalData!);
 
         var task = new DpoTask(policy, pairs, logProbs, options.Loss, options.TokenBudget);
-        folder.Train(policy, tokenizer, task, options.Training, options.Reference is null ? DpoLoss.AtReference : null, log, cancellation);
-        if (heldOut is null)
+        double? firstLoss = policyFingerprint == fingerprint ? DpoLoss.AtReference : null;
+        var evaluation = folder.Train(
+            policy, tokenizer, task, options.Training, firstLoss, log, cancellation, heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs!));
+        return new TrainingResult(folder.ModelPath, summary, evaluation);
+
+        (string Name, double Value)[] Evaluate(PreferencePair[] pairs, ReferenceLogProbs logProbs)
         {
-            return [];
+            log.Stage("held-out pairs", pairs.Length);
+            var measured = PairEvaluation.Measure(policy, pairs, logProbs, options.Loss, options.TokenBudget, n => log.Advance(n), cancellation);
+            return double.IsFinite(measured.Loss)
+                ? [("eval_loss", measured.Loss), .. measured.Metrics.Select(static m => ("eval_" + m.Name, m.Value))]
+                : throw new TrainingException($"the loss on {options.EvalData} is {measured.Loss}; try a smaller learning rate");
         }
-        log.Stage("held-out pairs", heldOut.Length);
-        var evaluation = PairEvaluation.Measure(policy, heldOut, heldOutLogProbs!, options.Loss, options.TokenBudget, n => log.Advance(n), cancellation);
-        return [("eval_loss", evaluation.Loss), .. evaluation.Metrics.Select(static m => ("eval_" + m.Name, m.Value))];
+
+        PreferencePair[] ReadHeldOut(string path)
+        {
+            var (read, heldOutSummary) = ReadPairs(path);
+            log.Note($"held-out: {heldOutSummary.Describe()}");
+            return read;
+        }
 
         (PreferencePair[] Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions
         {

@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using TinyDpo.Models;
@@ -7,10 +6,13 @@ namespace TinyDpo.Dpo;
 
 /// <summary>
 /// The reference's log-probs on disk, so that a second run on the same data does not compute them again. The key is a hash of weights,
-/// tokenizer and token ids: any change of them makes the file worthless, and it is computed anew.
+/// tokenizer and token ids: any change of them makes the file worthless, and it is computed anew. So does a change of the numbers
+/// themselves, whose hash stands beside the key.
 /// </summary>
 public static class ReferenceCache
 {
+    private static readonly JsonSerializerOptions s_strict = new() { RespectRequiredConstructorParameters = true };
+
     /// <summary>Reads the log-probs from <paramref name="path"/> if its key fits, else computes and writes them.</summary>
     /// <param name="fingerprint">Of the reference's weights: <see cref="ModelFile.Fingerprint"/>.</param>
     public static ReferenceLogProbs LoadOrCompute(
@@ -29,30 +31,19 @@ public static class ReferenceCache
         {
             return computed; // JSON holds no NaN, and nobody wants these again
         }
-        var text = new StringBuilder().Append(JsonSerializer.Serialize(new Header(key))).Append('\n');
+        var text = new StringBuilder();
         for (var i = 0; i < pairs.Count; i++)
         {
             text.Append(JsonSerializer.Serialize(new Row(computed.Chosen[i], computed.Rejected[i]))).Append('\n');
         }
-        AtomicFile.WriteText(path, text.ToString());
+        var rows = text.ToString();
+        AtomicFile.WriteText(path, JsonSerializer.Serialize(new Header(key, TokenHash.Of(rows))) + "\n" + rows);
         return computed;
     }
 
     /// <summary>SHA-256, in hex, over all that the log-probs depend on.</summary>
-    public static string Key(string weights, string tokenizer, IReadOnlyList<PreferencePair> pairs)
-    {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(Encoding.UTF8.GetBytes($"{weights}\n{tokenizer}\n{sizeof(Real)}\n"));
-        foreach (var pair in pairs)
-        {
-            foreach (var ids in new[] { pair.Prompt, pair.Chosen, pair.Rejected })
-            {
-                hash.AppendData(BitConverter.GetBytes(ids.Length));
-                hash.AppendData(System.Runtime.InteropServices.MemoryMarshal.AsBytes(ids.AsSpan()));
-            }
-        }
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
-    }
+    public static string Key(string weights, string tokenizer, IReadOnlyList<PreferencePair> pairs) =>
+        TokenHash.Of($"{weights}\n{tokenizer}\n{sizeof(Real)}\n", pairs.SelectMany(static p => new[] { p.Prompt, p.Chosen, p.Rejected }));
 
     private static ReferenceLogProbs? TryRead(string path, string key, int count)
     {
@@ -62,21 +53,26 @@ public static class ReferenceCache
         }
         try
         {
-            var lines = File.ReadAllLines(path);
-            if (lines.Length != count + 1 || JsonSerializer.Deserialize<Header>(lines[0])?.Key != key)
+            var text = File.ReadAllText(path);
+            var start = text.IndexOf('\n') + 1;
+            if (JsonSerializer.Deserialize<Header>(text[..start], s_strict) is not { } header || header.Key != key
+                || header.Rows != TokenHash.Of(text[start..]))
             {
                 return null;
             }
-            var rows = lines.Skip(1).Select(static line => JsonSerializer.Deserialize<Row>(line)!).ToList();
-            return new ReferenceLogProbs([.. rows.Select(static r => r.Chosen)], [.. rows.Select(static r => r.Rejected)]);
+            var rows = text[start..].Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                .Select(static line => JsonSerializer.Deserialize<Row>(line, s_strict)).ToList();
+            return rows.Count == count && !rows.Contains(null)
+                ? new ReferenceLogProbs([.. rows.Select(static r => r!.Chosen)], [.. rows.Select(static r => r!.Rejected)])
+                : null;
         }
-        catch (Exception e) when (e is JsonException or IOException)
+        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {
             return null; // a cache that cannot be read is no cache: it is written again
         }
     }
 
-    private sealed record Header(string Key);
+    private sealed record Header(string Key, string Rows);
 
     private sealed record Row(Real Chosen, Real Rejected);
 }

@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using TinyDpo.Models;
 
@@ -10,6 +8,8 @@ namespace TinyDpo.Dpo;
 /// </summary>
 public sealed class RunFolder
 {
+    private const string MetricsName = "metrics.jsonl";
+
     private readonly string _folder;
     private readonly CheckpointFolder _checkpoints;
     private readonly bool _resume;
@@ -17,17 +17,26 @@ public sealed class RunFolder
     /// <param name="folder">OUT.</param>
     /// <param name="resume">Go on from OUT's newest checkpoint.</param>
     /// <param name="key">All that two runs must share for one to go on with the other's checkpoint.</param>
-    /// <exception cref="InputException">OUT cannot be written, or holds checkpoints of an earlier run that is not to be resumed.</exception>
+    /// <exception cref="InputException">
+    /// OUT cannot be written, or holds what an earlier run left and this one is not to resume, or is to be resumed and is finished.
+    /// </exception>
     public RunFolder(string folder, bool resume, object key)
     {
         (_folder, _resume) = (folder, resume);
         AtomicFile.RequireWritableFolder(folder);
-        _checkpoints = new CheckpointFolder(folder, Hash(key));
-        if (!resume && _checkpoints.Newest() is { } newest)
+        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
+        if (resume)
         {
-            throw new InputException(newest, null, "an earlier run left this checkpoint", "give --resume to go on with it, or another --out");
+            RequireUnfinished();
+        }
+        else
+        {
+            RequireUnused();
         }
     }
+
+    /// <summary>Where the trained model goes.</summary>
+    public string ModelPath => PathOf("model");
 
     /// <summary>The path of OUT's newest checkpoint, whichever run left it; or null.</summary>
     public static string? NewestCheckpoint(string folder) => new CheckpointFolder(folder, "").Newest();
@@ -36,45 +45,57 @@ public sealed class RunFolder
 
     /// <summary>Trains to the end, or until cancelled: then a checkpoint holds the steps made.</summary>
     /// <param name="firstLoss">What step 0 must give, where that is known and the run starts there.</param>
-    /// <returns>The folder of the trained model.</returns>
-    public string Train(
+    /// <param name="evaluate">Measures the model; called before step 0 and after the last, each a line of metrics.jsonl. Null for nothing.</param>
+    /// <returns>The measurement after the last step; empty where there is none.</returns>
+    public IReadOnlyList<(string Name, double Value)> Train(
         Transformer model, ITokenizer tokenizer, ITrainingTask task, TrainingOptions options, double? firstLoss, IRunLog log,
-        CancellationToken cancellation)
+        CancellationToken cancellation, Func<IReadOnlyList<(string Name, double Value)>>? evaluate = null)
     {
         var run = new TrainingRun(model, task, options, _checkpoints);
         if (_resume)
         {
             log.Note(run.TryResume() ? $"resumed from {_checkpoints.Newest()}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
-        log.Stage("training", run.TotalSteps);
-        using (var metrics = new MetricsFile(PathOf("metrics.jsonl"), run.Step))
+        var before = run.Step == 0 ? evaluate?.Invoke() : null;
+        using var metrics = new MetricsFile(PathOf(MetricsName), run.Step);
+        if (before is not null)
         {
-            run.Run(
-                report =>
-                {
-                    metrics.Write(report);
-                    log.Advance(report.Step + 1, ProgressLine.Of(report));
-                },
-                firstLoss, cancellation);
+            metrics.Write(run.Step, before);
         }
-        var saved = PathOf("model");
-        ModelFile.Save(saved, model, tokenizer);
-        return saved;
+        log.Stage("training", run.TotalSteps);
+        run.Run(
+            report =>
+            {
+                metrics.Write(report);
+                log.Advance(report.Step + 1, ProgressLine.Of(report));
+            },
+            firstLoss, cancellation);
+        ModelFile.Save(ModelPath, model, tokenizer); // before the measurement, which may be interrupted
+        if (evaluate is null)
+        {
+            return [];
+        }
+        var after = evaluate();
+        metrics.Write(run.Step, after);
+        return after;
     }
 
-    private static string Hash(object key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(key))));
-}
-
-/// <summary>What stands beside the progress bar.</summary>
-public static class ProgressLine
-{
-    public static string Of(StepReport report)
+    private void RequireUnused()
     {
-        var line = FormattableString.Invariant($"loss {report["loss"]:0.0000}");
-        if (report.Metrics.Any(static m => m.Name == "rewards/margins"))
+        var left = _checkpoints.Newest()
+            ?? (Directory.Exists(ModelPath) ? ModelPath : null)
+            ?? (new FileInfo(PathOf(MetricsName)) is { Exists: true, Length: > 0 } ? PathOf(MetricsName) : null); // empty: no step was made
+        if (left is not null)
         {
-            line += FormattableString.Invariant($"  margin {report["rewards/margins"]:0.000}");
+            throw new InputException(left, null, "an earlier run left this", "give --resume to go on with that run, or another --out");
         }
-        return line + FormattableString.Invariant($"  {report["tokens/s"]:0} tokens/s");
+    }
+
+    private void RequireUnfinished()
+    {
+        if (Directory.Exists(ModelPath) && _checkpoints.Newest() is null)
+        {
+            throw new InputException(ModelPath, null, "this run is finished", "use this model, or give another --out to train anew");
+        }
     }
 }

@@ -30,10 +30,9 @@ public sealed record SftRunOptions
 /// <summary>Supervised fine-tuning, or training from scratch, from files.</summary>
 public static class SftRun
 {
-    /// <returns>The folder of the trained model.</returns>
     /// <exception cref="InputException">Bad input, with file and place.</exception>
     /// <exception cref="TrainingException">A number is not finite.</exception>
-    public static string Run(SftRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    public static TrainingResult Run(SftRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (model, tokenizer) = Open(options, backend);
         var (examples, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
@@ -42,14 +41,17 @@ public static class SftRun
             VocabSize = model.Config.VocabSize,
         });
         log.Note(summary.Describe());
+        _ = options.Training.TotalSteps(examples.Length); // too many are refused before anything is written
         var folder = new RunFolder(options.Out, options.Resume, new
         {
             Model = ModelFile.Fingerprint(model),
             Tokenizer = tokenizer.Fingerprint,
-            Data = examples.Select(static e => new { e.Prompt, e.Completion }),
+            Data = TokenHash.Of("", examples.SelectMany(static e => new[] { e.Prompt, e.Completion })),
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            options.TokenBudget,
         });
-        return folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation);
+        folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation);
+        return new TrainingResult(folder.ModelPath, summary, []);
     }
 
     private static (Transformer Model, ITokenizer Tokenizer) Open(SftRunOptions options, IBackend backend)

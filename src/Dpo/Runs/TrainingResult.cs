@@ -1,0 +1,26 @@
+namespace TinyDpo.Dpo;
+
+/// <summary>What a training run from files gives back.</summary>
+/// <param name="Model">The folder of the trained model.</param>
+/// <param name="Data">What was read of the training data.</param>
+/// <param name="Evaluation">Held-out figures after the last step, as eval_*; empty without held-out data.</param>
+public sealed record TrainingResult(string Model, DataSummary Data, IReadOnlyList<(string Name, double Value)> Evaluation)
+{
+    /// <summary>The line that a command prints: model, read, kept, dropped and truncated rows, eval_*.</summary>
+    public IReadOnlyDictionary<string, object> ToLine()
+    {
+        var line = new Dictionary<string, object>
+        {
+            ["model"] = Model,
+            ["read"] = Data.Read,
+            ["kept"] = Data.Kept,
+            ["dropped"] = Data.Dropped.Count,
+            ["truncated"] = Data.Truncated,
+        };
+        foreach (var (name, value) in Evaluation)
+        {
+            line.Add(name, value);
+        }
+        return line;
+    }
+}
