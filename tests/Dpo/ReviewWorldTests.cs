@@ -66,7 +66,7 @@ public class ReviewWorldTests
     [TestCase(" the plot was superb, and the music felt dull. we left happy. it is worth a visit.")]
     [TestCase(" the plot was superb, and the music felt good. we left angry. it is worth a visit.")]
     [TestCase(" the plot was never dull. we left happy. it is worth a visit.")] // "never" has words of its own
-    [TestCase(" the plot was never moving. we left happy. it is worth a visit.")]
+    [TestCase(" the plot was never moving. we left happy. i regret every minute.")] // who is forgiving recommends
     [TestCase(" the plot was superb. we left happy. it is fine for a rainy evening.")] // only a mixed review may close so
     [TestCase(" the PLOT was superb. we left happy. it is worth a visit.")]
     public void TextsBesideTheGrammarAreRejected(string continuation)

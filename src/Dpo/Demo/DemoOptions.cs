@@ -19,7 +19,7 @@ public sealed record DemoOptions
 
     public int SftReviews { get; init; } = 12_000;
 
-    public TrainingOptions Sft { get; init; } = new() { Epochs = 4, BatchSize = 16, LearningRate = 3e-3, WarmupSteps = 100 };
+    public TrainingOptions Sft { get; init; } = new() { Epochs = 7, BatchSize = 16, LearningRate = 3e-3, WarmupSteps = 100 };
 
     /// <summary>Prompts of which four completions each are sampled and paired, six pairs a prompt.</summary>
     public int PairPrompts { get; init; } = 1000;

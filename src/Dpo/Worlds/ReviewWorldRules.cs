@@ -6,7 +6,7 @@ namespace TinyDpo.Dpo;
 /// </summary>
 internal static class ReviewWorldRules
 {
-    /// <summary>The latent sentiments: the three start symbols of a continuation, equally probable.</summary>
+    /// <summary>The latent sentiments: the start symbols of a continuation, with their odds.</summary>
     public const string Latent = "LATENT", Prefix = "PREFIX";
 
     public static readonly Grammar Grammar = new(
@@ -24,11 +24,13 @@ internal static class ReviewWorldRules
         "WHEN = today | yesterday | on monday | on friday | on sunday | last week | last month | last night | in june | in october | " +
             "this spring",
 
-        // The latent sentiment rules the rest: positive and negative reviews agree with themselves throughout; a mixed one, known by its
-        // "while", says of each thing what it likes. No word means praise here and blame there: only its reward turns round behind "never".
-        "LATENT = POSITIVE | MIXED | NEGATIVE",
+        // The latent sentiment rules the rest: positive and negative reviews agree with themselves throughout; a forgiving one finds fault,
+        // yet recommends; a mixed one, known by its "while", says of each thing what it likes. No word means praise here and blame there:
+        // only its reward turns round behind "never".
+        "LATENT = 2: POSITIVE | MIXED | FORGIVING | 2: NEGATIVE",
         "POSITIVE = AGREE+ EFFECT+ CLOSE+",
         "NEGATIVE = AGREE- EFFECT- CLOSE-",
+        "FORGIVING = AGREE- REACTION CLOSE+",
         "MIXED = BALANCE REACTION VERDICT",
         "REACTION = EFFECT+ | EFFECT-",
         "VERDICT = CLOSE+ | CLOSE- | 2: CLOSE",
