@@ -1,0 +1,140 @@
+using TinyDpo.Dpo;
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Tests;
+
+public class CheckpointFolderTests
+{
+    private TemporaryFolder _folder = null!;
+    private CpuBackend _backend = null!;
+    private Transformer _model = null!;
+
+    [SetUp]
+    public void Open()
+    {
+        (_folder, _backend) = (new TemporaryFolder(), PoisonedBackend.Create());
+        _model = TinyModels.Create(_backend);
+    }
+
+    [TearDown]
+    public void Close()
+    {
+        _backend.Dispose();
+        _folder.Dispose();
+    }
+
+    [Test]
+    public void OldCheckpointsArePrunedToTheNewestOnes()
+    {
+        var checkpoints = new CheckpointFolder(_folder.Path, "key");
+        var run = new TrainingRun(
+            _model, new RecordingTask(_model, examples: 12), new TrainingOptions { BatchSize = 1, CheckpointEvery = 1, KeepCheckpoints = 3 }, checkpoints);
+        run.Run();
+        // By number, not by name: 9 is older than 10. The last step's is the model itself.
+        Assert.That(
+            Directory.EnumerateDirectories(_folder.Path).Select(Path.GetFileName),
+            Is.EquivalentTo(new[] { "checkpoint-9", "checkpoint-10", "checkpoint-11" }));
+        Assert.That(checkpoints.Newest(), Is.EqualTo(_folder.File("checkpoint-11")));
+    }
+
+    [Test]
+    public void ACheckpointHoldsWeightsAndStateAndRefusesAnotherRun([Values] OptimiserKind kind)
+    {
+        var options = new TrainingOptions { BatchSize = 1, Optimiser = kind, CheckpointEvery = 3, LearningRate = 0.01 };
+        var (weights, states) = (new List<Real[]>(), new List<int>());
+        var run = new TrainingRun(_model, new RecordingTask(_model, examples: 4), options, new CheckpointFolder(_folder.Path, "key"));
+        run.Run(_ => weights.Add(TinyModels.Weights(_model)));
+
+        var other = TinyModels.Create(_backend, seed: 9);
+        var resumed = new TrainingRun(other, new RecordingTask(other, examples: 4), options, new CheckpointFolder(_folder.Path, "key"));
+        Assert.That(resumed.TryResume(), Is.True);
+        Assert.That(resumed.Step, Is.EqualTo(3));
+        Assert.That(TinyModels.Weights(other), Is.EqualTo(weights[2]));
+        resumed.Run();
+        Assert.That(TinyModels.Weights(other), Is.EqualTo(weights[3]), "the last step, with the optimiser's state of the third");
+        var stranger = new TrainingRun(other, new RecordingTask(other, examples: 4), options, new CheckpointFolder(_folder.Path, "another key"));
+        Assert.That(stranger.TryResume, Throws.InstanceOf<InputException>().With.Message.Contains("belongs to a run with other data"));
+        using var empty = new TemporaryFolder();
+        Assert.That(new TrainingRun(other, new RecordingTask(other, 4), options, new CheckpointFolder(empty.Path, "key")).TryResume(), Is.False);
+    }
+
+    [Test]
+    public void AHalfWrittenCheckpointIsNotTaken()
+    {
+        var checkpoints = new CheckpointFolder(_folder.Path, "key");
+        Directory.CreateDirectory(_folder.File("checkpoint-7.partial"));
+        Directory.CreateDirectory(_folder.File("checkpoint-x"));
+        Assert.That(checkpoints.Newest(), Is.Null);
+        var optimiser = new AdamW(_model.Weights) { Steps = 7 };
+        Assert.That(checkpoints.Save(_model, optimiser), Is.EqualTo(_folder.File("checkpoint-7")));
+        Assert.That(Directory.Exists(_folder.File("checkpoint-7.partial")), Is.False);
+        File.Delete(_folder.File("checkpoint-7/optimizer.safetensors"));
+        Assert.That(() => checkpoints.TryLoadNewest(_model, optimiser), Throws.InstanceOf<InputException>().With.Message.Contains("optimizer.safetensors"));
+    }
+
+    [TestCase("[]")]
+    [TestCase("null")]
+    [TestCase("{}")]
+    [TestCase("""{"Step":7}""")]
+    [TestCase("""{"Step":"7","Key":"key"}""")]
+    [TestCase("""{"Step":7.5,"Key":"key"}""")]
+    [TestCase("""{"Step":99999999999,"Key":"key"}""")]
+    [TestCase("""{"Step":8,"Key":"key"}""")]
+    [TestCase("""{"Step":7,"Key":["key"]}""")]
+    [TestCase("torn")]
+    public void AStateThatNobodyWroteIsRefused(string state)
+    {
+        var checkpoints = new CheckpointFolder(_folder.Path, "key");
+        var optimiser = new AdamW(_model.Weights) { Steps = 7 };
+        checkpoints.Save(_model, optimiser);
+        Assert.That(checkpoints.TryLoadNewest(_model, optimiser), Is.True);
+        File.WriteAllText(_folder.File("checkpoint-7/trainer_state.json"), state);
+        Assert.That(() => checkpoints.TryLoadNewest(_model, optimiser), Throws.InstanceOf<InputException>().With.Message.Contains("trainer_state.json"));
+    }
+
+    [Test]
+    public void WhatACrashLeftOfCheckpointsIsRemovedByTheNextSave()
+    {
+        Directory.CreateDirectory(_folder.File("checkpoint-3.partial"));
+        File.WriteAllText(_folder.File("checkpoint-3.partial/model.safetensors"), "torn");
+        Directory.CreateDirectory(_folder.File("checkpoint-7.partial"));
+        File.WriteAllText(_folder.File("checkpoint-7.partial/rest"), "torn");
+        new CheckpointFolder(_folder.Path, "key").Save(_model, new AdamW(_model.Weights) { Steps = 7 });
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName), Is.EqualTo(new[] { "checkpoint-7" }));
+        Assert.That(
+            Directory.EnumerateFileSystemEntries(_folder.File("checkpoint-7")).Select(Path.GetFileName),
+            Is.EquivalentTo(new[] { "model.safetensors", "optimizer.safetensors", "trainer_state.json" }));
+    }
+
+    [Test]
+    public void ACheckpointWhoseNameIsTakenIsRefusedInOneLine()
+    {
+        File.WriteAllText(_folder.File("checkpoint-7"), "");
+        Assert.That(
+            () => new CheckpointFolder(_folder.Path, "key").Save(_model, new AdamW(_model.Weights) { Steps = 7 }),
+            Throws.InstanceOf<InputException>().With.Message.Contains("checkpoint-7"));
+    }
+
+    [Test]
+    public void AnInterruptedRunKeepsNoMoreCheckpointsThanAsked()
+    {
+        using var stop = new CancellationTokenSource();
+        var options = new TrainingOptions { BatchSize = 1, CheckpointEvery = 2, KeepCheckpoints = 2 };
+        var run = new TrainingRun(_model, new RecordingTask(_model, examples: 8), options, new CheckpointFolder(_folder.Path, "key"));
+        Assert.That(
+            () => run.Run(
+                r =>
+                {
+                    if (r.Step == 4)
+                    {
+                        stop.Cancel();
+                    }
+                },
+                cancellation: stop.Token),
+            Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(
+            Directory.EnumerateDirectories(_folder.Path).Select(Path.GetFileName), Is.EquivalentTo(new[] { "checkpoint-4", "checkpoint-5" }));
+    }
+}
