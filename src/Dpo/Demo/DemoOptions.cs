@@ -39,8 +39,8 @@ public sealed record DemoOptions
     {
         Out = folder,
         Seed = seed,
-        SftReviews = 4000,
-        Sft = new TrainingOptions { Epochs = 2, BatchSize = 32, LearningRate = 3e-3, WarmupSteps = 20 },
+        SftReviews = 6000,
+        Sft = new TrainingOptions { Epochs = 3, BatchSize = 16, LearningRate = 3e-3, WarmupSteps = 50 },
         PairPrompts = 200,
         Dpo = new TrainingOptions { Epochs = 2, BatchSize = 32, LearningRate = 3e-4, WarmupSteps = 5 },
         HeldOut = 250,

@@ -21,6 +21,7 @@ public sealed class TrainingRun
     private readonly ITrainingTask _task;
     private readonly TrainingOptions _options;
     private readonly Optimiser _optimiser;
+    private (int Epoch, int[] Examples) _order = (-1, []);
     private readonly LearningRateSchedule _schedule;
     private readonly CheckpointFolder? _checkpoints;
 
@@ -96,9 +97,12 @@ public sealed class TrainingRun
     private int[] Batch(int step)
     {
         var (epoch, at) = (step / StepsPerEpoch, step % StepsPerEpoch);
-        var order = Kernels.Philox.Permutation(_options.Seed, Kernels.RandomPurpose.Shuffle, epoch, _task.Examples);
+        if (_order.Epoch != epoch)
+        {
+            _order = (epoch, Philox.Permutation(_options.Seed, RandomPurpose.Shuffle, epoch, _task.Examples));
+        }
         var start = at * _options.BatchSize;
-        return order[start..(start + Math.Min(_options.BatchSize, order.Length - start))];
+        return _order.Examples[start..(start + Math.Min(_options.BatchSize, _order.Examples.Length - start))];
     }
 
     private void Check(int step, double loss, double? firstLoss)
