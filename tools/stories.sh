@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real pretrained model learns to tell happier stories: pairs from its own continuations, ranked by a sentiment lexicon; DPO; evaluation
-# on openings it has not seen. About 5 minutes on 2 cores. docs/stories.md explains it and holds a result.
+# on openings it has not seen. About a minute on 2 cores. docs/stories.md explains it and holds a result.
 #
 #   tools/stories.sh MODEL STORIES.txt LEXICON.txt [OUT]
 set -euo pipefail

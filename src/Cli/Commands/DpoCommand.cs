@@ -7,7 +7,8 @@ namespace TinyDpo.Cli;
 /// <summary>tinydpo dpo: preference training.</summary>
 internal static class DpoCommand
 {
-    // Rafailov et al. 2023, appendix B: beta 0.1, batches of 64, RMSprop at 1e-6, 150 steps of linear warm-up.
+    // Rafailov et al. 2023, appendix B: beta 0.1, batches of 64, RMSprop at 1e-6, 150 steps of linear warm-up. Clipping at 10
+    // is what the authors' code does.
     private static readonly TrainingOptions s_paper = new()
     {
         BatchSize = 64,
