@@ -166,7 +166,7 @@ internal sealed class BadInputTests
         var bytes = File.ReadAllBytes(weights);
         bytes.AsSpan(bytes.Length / 2).Fill(0xff);
         File.WriteAllBytes(weights, bytes);
-        Fails(["score", "--policy", model, "--reference", _model, "--data", _pairs], model, "line 1", "not finite", "damaged");
+        Fails(["score", "--policy", model, "--reference", _model, "--data", _pairs], model, "tensor '", "not finite", "damaged");
         Fails(["dpo", "--model", model, "--data", _pairs, "--out", Out], model, "not finite");
         Fails(["eval", "--policy", model, "--reference", _model, "--prompts", _prompts, "--reward", "world"], model, "not finite");
     }

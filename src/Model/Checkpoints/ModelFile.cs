@@ -65,6 +65,7 @@ public static class ModelFile
             }
             var values = new Real[tensor.Shape.Count];
             file.Read(prefix + name, tensor.Shape.ToArray(), values);
+            RequireFinite(values, path, prefix + name);
             model.Backend.Upload(values, tensor.Data);
         }
     }
@@ -110,6 +111,14 @@ public static class ModelFile
             path, [.. model.Parameters().Select(p => (p.Name, p.Value.Shape.ToArray(), (ReadOnlyMemory<Real>)values(model, p.Name, p.Value)))],
             exact: exact);
 
+    private static void RequireFinite(Real[] values, string path, string name)
+    {
+        if (!Array.TrueForAll(values, Real.IsFinite))
+        {
+            throw new InputException(path, $"tensor '{name}'", "holds a number that is not finite", "the weights are damaged: copy or train them again");
+        }
+    }
+
     private static bool IsKnown(string name, Transformer model) =>
         model.Parameters().Any(p => p.Name == name)
         || (name == "lm_head.weight" && model.Config.TieEmbeddings) // some writers store the tied head too
@@ -134,6 +143,7 @@ public static class ModelFile
         var model = new Transformer(config, backend);
         foreach (var (name, _, values) in tensors)
         {
+            RequireFinite(values, path, name);
             backend.Upload(values, model.Weights[name].Data);
         }
         return model;
