@@ -67,14 +67,10 @@ public sealed unsafe partial class CpuBackend
         RequireLength(kCache, (long)sequences * capacity * width);
         RequireLength(vCache, (long)sequences * capacity * width);
         RequireLength(lengths, sequences);
+        IndexBuffer.RequireCacheLengths(new ReadOnlySpan<int>(Data(lengths), sequences), capacity);
         for (var s = 0; s < sequences; s++)
         {
-            var length = Data(lengths)[s];
-            if (length < 1 || length > capacity)
-            {
-                throw new ArgumentException($"sequence {s} of length {length} in a cache of capacity {capacity}");
-            }
-            var at = (((long)s * capacity) + length - 1) * width;
+            var at = (((long)s * capacity) + Data(lengths)[s] - 1) * width;
             new ReadOnlySpan<Real>(Data(k) + ((long)s * width), width).CopyTo(new Span<Real>(Data(kCache) + at, width));
             new ReadOnlySpan<Real>(Data(v) + ((long)s * width), width).CopyTo(new Span<Real>(Data(vCache) + at, width));
         }

@@ -113,13 +113,6 @@ public sealed unsafe partial class CpuBackend
     private static void RequireIndices(IndexBuffer index, int from, int count, int limit)
     {
         RequireLength(index, (long)from + count);
-        var values = new ReadOnlySpan<int>(Data(index) + from, count);
-        foreach (var value in values)
-        {
-            if ((uint)value >= (uint)limit)
-            {
-                throw new ArgumentException($"row {value} of a table of {limit} rows");
-            }
-        }
+        IndexBuffer.RequireRange(new ReadOnlySpan<int>(Data(index) + from, count), limit);
     }
 }

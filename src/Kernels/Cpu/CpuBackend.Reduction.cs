@@ -70,19 +70,6 @@ public sealed unsafe partial class CpuBackend
         return VectorReduction.Sum(total);
     }
 
-    private static void RequireOffsets(IndexBuffer offsets, int length)
-    {
-        var o = Data(offsets);
-        if (offsets.Length == 0 || o[0] != 0 || o[offsets.Length - 1] != length)
-        {
-            throw new ArgumentException($"segment offsets must run from 0 to {length}");
-        }
-        for (var s = 1; s < offsets.Length; s++)
-        {
-            if (o[s] < o[s - 1])
-            {
-                throw new ArgumentException($"segment offsets must ascend: entry {s} is {o[s]} after {o[s - 1]}");
-            }
-        }
-    }
+    private static void RequireOffsets(IndexBuffer offsets, int length) =>
+        IndexBuffer.RequireOffsets(new ReadOnlySpan<int>(Data(offsets), offsets.Length), length);
 }

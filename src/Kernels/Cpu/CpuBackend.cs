@@ -68,20 +68,7 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     private static int* Data(IndexBuffer buffer) => (int*)buffer.Address;
 
-    // A shorter source would leave the rest as the pool had it.
-    private static void RequireEqualLength(DeviceMemory buffer, int length)
-    {
-        if (buffer.Length != length)
-        {
-            throw new ArgumentException($"{length} values for a buffer of {buffer.Length} elements");
-        }
-    }
+    private static void RequireEqualLength(DeviceMemory buffer, int length) => DeviceMemory.RequireEqualLength(buffer, length);
 
-    private static void RequireLength(DeviceMemory buffer, long length)
-    {
-        if (buffer.Length < length)
-        {
-            throw new ArgumentException($"a buffer of {buffer.Length} elements where the kernel needs {length}");
-        }
-    }
+    private static void RequireLength(DeviceMemory buffer, long length) => DeviceMemory.RequireLength(buffer, length);
 }

@@ -33,6 +33,24 @@ public abstract class DeviceMemory
         ? throw new InvalidOperationException("a buffer was used after its StepScope ended or its op's backward consumed it")
         : _address;
 
+    /// <exception cref="ArgumentException">The buffer is shorter than a kernel needs.</exception>
+    internal static void RequireLength(DeviceMemory buffer, long length)
+    {
+        if (buffer.Length < length)
+        {
+            throw new ArgumentException($"a buffer of {buffer.Length} elements where the kernel needs {length}");
+        }
+    }
+
+    // A shorter source would leave the rest as the pool had it.
+    internal static void RequireEqualLength(DeviceMemory buffer, int length)
+    {
+        if (buffer.Length != length)
+        {
+            throw new ArgumentException($"{length} values for a buffer of {buffer.Length} elements");
+        }
+    }
+
     internal nint MarkReturned()
     {
         _returned = true;
@@ -64,5 +82,48 @@ public sealed class IndexBuffer : DeviceMemory
     internal IndexBuffer(nint address, int length, nuint capacity)
         : base(address, length, capacity)
     {
+    }
+
+    /// <summary>What stands on the device, where a backend keeps it: kernels cannot refuse a bad index, so the host looks first.</summary>
+    internal int[]? HostCopy { get; set; }
+
+    /// <exception cref="ArgumentException">An index is not in [0, limit).</exception>
+    internal static void RequireRange(ReadOnlySpan<int> indices, int limit)
+    {
+        foreach (var value in indices)
+        {
+            if ((uint)value >= (uint)limit)
+            {
+                throw new ArgumentException($"row {value} of a table of {limit} rows");
+            }
+        }
+    }
+
+    /// <exception cref="ArgumentException">The offsets of segments do not ascend from 0 to <paramref name="length"/>.</exception>
+    internal static void RequireOffsets(ReadOnlySpan<int> offsets, int length)
+    {
+        if (offsets.Length == 0 || offsets[0] != 0 || offsets[^1] != length)
+        {
+            throw new ArgumentException($"segment offsets must run from 0 to {length}");
+        }
+        for (var s = 1; s < offsets.Length; s++)
+        {
+            if (offsets[s] < offsets[s - 1])
+            {
+                throw new ArgumentException($"segment offsets must ascend: entry {s} is {offsets[s]} after {offsets[s - 1]}");
+            }
+        }
+    }
+
+    /// <exception cref="ArgumentException">A sequence's length does not fit its cache.</exception>
+    internal static void RequireCacheLengths(ReadOnlySpan<int> lengths, int capacity)
+    {
+        for (var s = 0; s < lengths.Length; s++)
+        {
+            if (lengths[s] < 1 || lengths[s] > capacity)
+            {
+                throw new ArgumentException($"sequence {s} of length {lengths[s]} in a cache of capacity {capacity}");
+            }
+        }
     }
 }

@@ -4,7 +4,9 @@ namespace TinyDpo.Kernels;
 /// The memory of one backend: a pool, the stack of scopes, and a count of what is out. Two lifetimes: <see cref="Allocate"/> for
 /// parameters and optimiser state, <see cref="Rent"/> for what belongs to a step.
 /// </summary>
-public sealed class DeviceMemoryManager(BufferPool pool) : IDisposable
+/// <param name="pool">Where the blocks come from.</param>
+/// <param name="observer">Is told which part of which block is in use; null for nobody.</param>
+public sealed class DeviceMemoryManager(BufferPool pool, IMemoryObserver? observer = null) : IDisposable
 {
     /// <summary>The innermost open scope.</summary>
     public MemoryScope? Current { get; internal set; }
@@ -31,8 +33,7 @@ public sealed class DeviceMemoryManager(BufferPool pool) : IDisposable
     public IndexBuffer RentIndex(int length)
     {
         var scope = RequireScope();
-        var (address, capacity) = pool.Take((nuint)length * sizeof(int));
-        Outstanding++;
+        var (address, capacity) = Take(length, sizeof(int));
         var buffer = new IndexBuffer(address, length, capacity);
         scope.Own(buffer);
         return buffer;
@@ -42,8 +43,7 @@ public sealed class DeviceMemoryManager(BufferPool pool) : IDisposable
     public DeviceBuffer Allocate(int length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
-        var (address, capacity) = pool.Take((nuint)length * sizeof(Real));
-        Outstanding++;
+        var (address, capacity) = Take(length, sizeof(Real));
         var buffer = new DeviceBuffer(address, length, capacity);
         Poison?.Invoke(buffer);
         return buffer;
@@ -56,11 +56,21 @@ public sealed class DeviceMemoryManager(BufferPool pool) : IDisposable
         {
             return;
         }
-        pool.Give(memory.MarkReturned(), memory.Capacity);
+        var address = memory.MarkReturned();
+        observer?.Returned(address, (long)memory.Capacity);
+        pool.Give(address, memory.Capacity);
         Outstanding--;
     }
 
     public void Dispose() => pool.Dispose();
+
+    private (nint Address, nuint Capacity) Take(int length, int elementBytes)
+    {
+        var block = pool.Take((nuint)length * (nuint)elementBytes);
+        observer?.Rented(block.Address, (long)length * elementBytes);
+        Outstanding++;
+        return block;
+    }
 
     private MemoryScope RequireScope() =>
         Current ?? throw new InvalidOperationException("no StepScope is open: tensors of a step need `using var step = new StepScope(backend)`");
