@@ -27,7 +27,7 @@ public unsafe class DeferredWorkTests
         new Span<float>(host, 4).Fill(1);
         TestCard.Ok(card.Driver.cuMemcpyHtoDAsync(device, host, 4 * sizeof(float), card.Stream));
         host[2] = 5;
-        Finds(card, "overlapping host buffer", "cuMemcpyHtoDAsync", "byte 9 ");
+        Finds(card, "overlapping host buffer", "cuMemcpyHtoDAsync", "byte 10 ");
     }
 
     [Test]
@@ -205,14 +205,13 @@ public unsafe class DeferredWorkTests
     public void WorkOfADestroyedStreamIsStillDone()
     {
         using var card = new TestCard();
-        var (device, unrelated) = (card.Allocate(2), card.Allocate(2));
+        var device = card.Allocate(2);
         TestCard.Ok(card.Driver.cuStreamCreate(out var brief, 1));
         TestCard.Ok(card.Driver.cuMemsetD32Async(device, 0, 2, brief));
         TestCard.Ok(card.Driver.cuStreamDestroy(brief));
         TestCard.Ok(card.Driver.cuMemAlloc(out var other, 8));
         TestCard.Ok(card.Driver.cuMemFree(other));
         Assert.That(card.Download(device, 2), Is.EqualTo(new[] { 0f, 0 }), "cuMemFree waits for everything");
-        Assert.That(unrelated, Is.Not.Zero);
     }
 
     [Test]

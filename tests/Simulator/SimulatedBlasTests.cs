@@ -23,8 +23,9 @@ public unsafe class SimulatedBlasTests
             for (var i = 0; i < ldc; i++)
             {
                 var at = (j * ldc) + i;
+                var row = Math.Min(i, m - 1);
                 var sum = Enumerable.Range(0, k).Sum(p =>
-                    (double)a[transA ? (i * lda) + p : (p * lda) + Math.Min(i, m - 1)] * b[transB ? (p * ldb) + j : (j * ldb) + p] * (i < m ? 1 : 0));
+                    (double)a[transA ? (row * lda) + p : (p * lda) + row] * b[transB ? (p * ldb) + j : (j * ldb) + p]);
                 var expected = i < m ? (alpha * sum) + (beta * c[at]) : c[at];
                 Assert.That(actual[at], Is.EqualTo(expected).Within(1e-5), $"row {i}, column {j}");
             }

@@ -13,8 +13,8 @@ public unsafe class SimulatedModuleTests
     {
         using var card = new TestCard();
         Assert.That(card.Load(TestCard.Ptx.Replace(from, to, StringComparison.Ordinal), out var module, out var log), Is.EqualTo(code));
-        Assert.That(module, Is.Zero);
-        Assert.That(code == 218 && to.Length == 0 ? "no log" : log, Is.Not.Empty);
+        Assert.That(module, Is.EqualTo((nint)0));
+        Assert.That(log, Is.Not.Empty);
     }
 
     [Test]

@@ -29,10 +29,9 @@ public sealed unsafe partial class SimulatedCudaDriver
             return Refuse(CudaResult.InvalidPtx, $"byte {odd} is no text: does the image end in a NUL?");
         }
         var ptx = Encoding.UTF8.GetString(text);
-        if (SimulatedModule.RequireHead(ptx) is var head and not 0)
+        if (SimulatedModule.RefusalOfHead(ptx, out var why) is var head and not 0)
         {
-            return Refuse(head, $"the simulated card is sm_{SimulatedDevice.Major}{SimulatedDevice.Minor}, its driver takes PTX up to "
-                + $"{SimulatedDevice.PtxMajor}.{SimulatedDevice.PtxMinor}");
+            return Refuse(head, why);
         }
         try
         {

@@ -11,20 +11,28 @@ internal sealed partial class SimulatedModule(KernelExecutor executor)
     /// <summary>Handles of the kernels that were asked for.</summary>
     public Dictionary<string, nint> Functions { get; } = [];
 
-    /// <summary>What the head of a PTX text asks of driver and card, as a CUresult; 0 if both can.</summary>
-    public static int RequireHead(string ptx)
+    /// <summary>Why a driver refuses a PTX text by its head, as a CUresult and in words; 0 if driver and card take it.</summary>
+    public static int RefusalOfHead(string ptx, out string why)
     {
+        why = "";
         var (version, target) = (Version().Match(ptx), Target().Match(ptx));
         if (!version.Success || !target.Success)
         {
+            why = ".version or .target is missing";
             return CudaResult.InvalidPtx;
         }
-        var (major, minor) = (Number(version, 1), Number(version, 2));
+        var (major, minor, card) = (Number(version, 1), Number(version, 2), (SimulatedDevice.Major * 10) + SimulatedDevice.Minor);
         if (major > SimulatedDevice.PtxMajor || (major == SimulatedDevice.PtxMajor && minor > SimulatedDevice.PtxMinor))
         {
+            why = $"PTX {major}.{minor} is newer than {SimulatedDevice.PtxMajor}.{SimulatedDevice.PtxMinor}, which the simulated driver takes";
             return CudaResult.UnsupportedPtxVersion;
         }
-        return Number(target, 1) > (SimulatedDevice.Major * 10) + SimulatedDevice.Minor ? CudaResult.NoBinaryForGpu : CudaResult.Success;
+        if (Number(target, 1) > card)
+        {
+            why = $"the text is for sm_{Number(target, 1)}, the simulated card is sm_{card}";
+            return CudaResult.NoBinaryForGpu;
+        }
+        return CudaResult.Success;
     }
 
     private static int Number(Match match, int group) => int.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture);
