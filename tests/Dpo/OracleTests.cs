@@ -13,8 +13,13 @@ public class OracleTests
     [TestCase(2)]
     public void LogProbsLossAndEveryGradientMatch(int threads)
     {
-        using var folder = new TemporaryFolder();
         using var backend = PoisonedBackend.Create(threads);
+        AssertMatchesTheOracle(backend);
+    }
+
+    internal static void AssertMatchesTheOracle(IBackend backend)
+    {
+        using var folder = new TemporaryFolder();
         var oracleFile = Repository.Shared("workloads/oracle.safetensors");
         OracleRun.Run(Workload.Read(Repository.Shared("workloads/oracle.json")), oracleFile, folder.File("out.safetensors"), backend);
 

@@ -7,11 +7,30 @@ namespace TinyDpo.Tests;
 /// <summary>The op table's rows for rotary positions and segment attention.</summary>
 internal static class AttentionTable
 {
-    public static IEnumerable<OpRow> Rows() => RotaryRows().Concat(AttentionRows());
+    private static readonly (string Name, Segment[] Segments)[] s_packs =
+    [
+        ("nothing", []),
+        ("one token", [new(0, 0, 0, 1)]),
+        ("one segment", [new(0, 0, 0, 9)]),
+        ("a prompt with two completions, then a lone segment", [new(0, 0, 0, 4), new(0, 4, 4, 3), new(0, 4, 7, 5), new(0, 0, 12, 2)]),
+    ];
 
-    private static IEnumerable<OpRow> RotaryRows()
+    // Segments that end just before, at and after a tile, and a prompt longer than one.
+    private static readonly (string Name, Segment[] Segments)[] s_devicePacks =
+    [
+        ("31, 33 and 64 tokens", [new(0, 0, 0, 31), new(0, 0, 31, 33), new(0, 0, 64, 64)]),
+        ("a prompt of 130 with completions of 1, 65 and 70", [new(0, 0, 0, 130), new(0, 130, 130, 1), new(0, 130, 131, 65), new(0, 130, 196, 70)]),
+    ];
+
+    public static IEnumerable<OpRow> Rows() =>
+        RotaryRows([(0, 1, 2), (1, 1, 2), (4, 3, 6), (5, 2, 24)]).Concat(AttentionRows(s_packs, [new(1, 1, 8), new(4, 2, 5)])).Append(WithItself());
+
+    public static IEnumerable<OpRow> DeviceRows() =>
+        RotaryRows([(33, 3, 64)]).Concat(AttentionRows(s_devicePacks, [new(2, 1, 32), new(2, 2, 33), new(1, 1, 128)]));
+
+    private static IEnumerable<OpRow> RotaryRows((int Tokens, int Heads, int HeadSize)[] sizes)
     {
-        foreach (var (tokens, heads, headSize) in new[] { (0, 1, 2), (1, 1, 2), (4, 3, 6), (5, 2, 24) })
+        foreach (var (tokens, heads, headSize) in sizes)
         {
             foreach (var interleaved in new[] { false, true })
             {
@@ -29,18 +48,11 @@ internal static class AttentionTable
         }
     }
 
-    private static IEnumerable<OpRow> AttentionRows()
+    private static IEnumerable<OpRow> AttentionRows((string Name, Segment[] Segments)[] packs, AttentionShape[] shapes)
     {
-        var packs = new (string Name, Segment[] Segments)[]
-        {
-            ("nothing", []),
-            ("one token", [new(0, 0, 0, 1)]),
-            ("one segment", [new(0, 0, 0, 9)]),
-            ("a prompt with two completions, then a lone segment", [new(0, 0, 0, 4), new(0, 4, 4, 3), new(0, 4, 7, 5), new(0, 0, 12, 2)]),
-        };
         foreach (var (name, segments) in packs)
         {
-            foreach (var shape in new AttentionShape[] { new(1, 1, 8), new(4, 2, 5) })
+            foreach (var shape in shapes)
             {
                 var tokens = segments.Sum(static s => s.Length);
                 var (q, kv) = (Shape.Matrix(tokens, shape.QueryWidth), Shape.Matrix(tokens, shape.KeyValueWidth));
@@ -57,18 +69,19 @@ internal static class AttentionTable
                 };
             }
         }
-        yield return new OpRow
-        {
-            Name = "attention of one tensor with itself",
-            Op = nameof(SegmentAttentionOp),
-            Inputs = [Shape.Matrix(5, 8)],
-            Low = -2,
-            High = 2,
-            Terms = 64,
-            Build = static (_, x) => SegmentAttention(new AttentionShape(1, 1, 8), SegmentLayout.Validate([new Segment(0, 0, 0, 5)], 5), x[0], x[0], x[0]),
-            Reference = static x => Attend(new AttentionShape(1, 1, 8), [new Segment(0, 0, 0, 5)], x[0], x[0], x[0]),
-        };
     }
+
+    private static OpRow WithItself() => new()
+    {
+        Name = "attention of one tensor with itself",
+        Op = nameof(SegmentAttentionOp),
+        Inputs = [Shape.Matrix(5, 8)],
+        Low = -2,
+        High = 2,
+        Terms = 64,
+        Build = static (_, x) => SegmentAttention(new AttentionShape(1, 1, 8), SegmentLayout.Validate([new Segment(0, 0, 0, 5)], 5), x[0], x[0], x[0]),
+        Reference = static x => Attend(new AttentionShape(1, 1, 8), [new Segment(0, 0, 0, 5)], x[0], x[0], x[0]),
+    };
 
     private static double[] Rotate(double[] x, int[] positions, int heads, int headSize, bool interleaved)
     {

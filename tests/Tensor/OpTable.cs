@@ -10,12 +10,28 @@ public static class OpTable
     private static readonly int[] s_lengths = [0, 1, 5, 37];
     private static readonly (int Rows, int Columns)[] s_matrices = [(0, 4), (1, 1), (3, 7), (5, 16), (9, 33)];
 
-    public static IEnumerable<OpRow> Rows() =>
-        Elementwise().Concat(Reductions()).Concat(Linears()).Concat(Norms()).Concat(Gathers()).Concat(LogProbs()).Concat(AttentionTable.Rows());
+    // Beside a warp, a block and a few blocks: where a kernel for a GPU would go wrong. Too large for finite differences.
+    private static readonly int[] s_deviceLengths = [31, 33, 1000, 8191];
+    private static readonly (int Rows, int Columns)[] s_deviceMatrices = [(1, 31), (33, 33), (31, 1000), (1000, 33), (3, 8191)];
 
-    private static IEnumerable<OpRow> Elementwise()
+    public static IEnumerable<OpRow> Rows() =>
+        Elementwise(s_lengths).Concat(Reductions(s_lengths)).Concat(Linears([(0, 3, 4), (1, 1, 1), (5, 7, 3), (13, 33, 17)])).Concat(Norms(s_matrices))
+            .Concat(Gathers([[], [2], [0, 4, 4, 1, 4]], 11)).Concat(LogProbs(s_logProbs)).Concat(AttentionTable.Rows());
+
+    /// <summary>The same ops at the sizes that are hard for a GPU: for comparing one device with another.</summary>
+    public static IEnumerable<OpRow> DeviceRows() =>
+        Elementwise(s_deviceLengths).Concat(Reductions(s_deviceLengths)).Concat(Linears([(33, 31, 100)])).Concat(Norms(s_deviceMatrices))
+            .Concat(Gathers([[0, 4, 4, 1, 4]], 1000)).Concat(LogProbs([([0, 3, 3, 1, 5, 5, 5], 1000, 100_000), ([4, 1, 1], 8191, 8191)]))
+            .Concat(AttentionTable.DeviceRows());
+
+    private static readonly (int[] Rows, int Vocabulary, int ChunkBudget)[] s_logProbs =
+    [
+        ([], 5, 1000), ([3], 1, 1000), ([0, 3, 3, 1, 5, 5, 5], 19, 1000), ([0, 3, 3, 1, 5, 5, 5], 19, 2 * 19),
+    ];
+
+    private static IEnumerable<OpRow> Elementwise(int[] lengths)
     {
-        foreach (var n in s_lengths)
+        foreach (var n in lengths)
         {
             yield return Unary("exp", n, Exp, Math.Exp);
             yield return Unary("log", n, Log, Math.Log, 0.5, 3);
@@ -42,9 +58,9 @@ public static class OpTable
         }
     }
 
-    private static IEnumerable<OpRow> Reductions()
+    private static IEnumerable<OpRow> Reductions(int[] lengths)
     {
-        foreach (var n in s_lengths)
+        foreach (var n in lengths)
         {
             yield return new OpRow
             {
@@ -98,9 +114,9 @@ public static class OpTable
         };
     }
 
-    private static IEnumerable<OpRow> Linears()
+    private static IEnumerable<OpRow> Linears((int Tokens, int Inputs, int Outputs)[] sizes)
     {
-        foreach (var (tokens, inputs, outputs) in new[] { (0, 3, 4), (1, 1, 1), (5, 7, 3), (13, 33, 17) })
+        foreach (var (tokens, inputs, outputs) in sizes)
         {
             var shapes = new[] { Shape.Matrix(tokens, inputs), Shape.Matrix(outputs, inputs), Shape.Vector(outputs) };
             yield return new OpRow
@@ -124,9 +140,9 @@ public static class OpTable
         }
     }
 
-    private static IEnumerable<OpRow> Norms()
+    private static IEnumerable<OpRow> Norms((int Rows, int Columns)[] sizes)
     {
-        foreach (var (rows, columns) in s_matrices)
+        foreach (var (rows, columns) in sizes)
         {
             var (x, vector) = (Shape.Matrix(rows, columns), Shape.Vector(columns));
             yield return new OpRow
@@ -159,28 +175,25 @@ public static class OpTable
         }
     }
 
-    private static IEnumerable<OpRow> Gathers()
+    private static IEnumerable<OpRow> Gathers(int[][] indices, int width)
     {
-        foreach (var index in new int[][] { [], [2], [0, 4, 4, 1, 4] })
+        foreach (var index in indices)
         {
             yield return new OpRow
             {
-                Name = $"row gather at {string.Join(' ', index)}",
+                Name = $"row gather at {string.Join(' ', index)} of {width} columns",
                 Op = nameof(RowGatherOp),
-                Inputs = [Shape.Matrix(5, 11)],
+                Inputs = [Shape.Matrix(5, width)],
                 Terms = 3,
                 Build = (backend, x) => RowGather(x[0], Index(backend, index)),
-                Reference = x => [.. index.SelectMany(row => x[0][(row * 11)..((row + 1) * 11)])],
+                Reference = x => [.. index.SelectMany(row => x[0][(row * width)..((row + 1) * width)])],
             };
         }
     }
 
-    private static IEnumerable<OpRow> LogProbs()
+    private static IEnumerable<OpRow> LogProbs((int[] Rows, int Vocabulary, int ChunkBudget)[] sizes)
     {
-        foreach (var (rows, vocabulary, chunkBudget) in new[]
-        {
-            (Array.Empty<int>(), 5, 1000), ([3], 1, 1000), ([0, 3, 3, 1, 5, 5, 5], 19, 1000), ([0, 3, 3, 1, 5, 5, 5], 19, 2 * 19),
-        })
+        foreach (var (rows, vocabulary, chunkBudget) in sizes)
         {
             const int width = 6;
             int[] targets = [.. rows.Select((_, i) => i * 5 % vocabulary)];
