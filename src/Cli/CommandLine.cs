@@ -84,6 +84,7 @@ public static class CommandLine
         ScoreCommand.Create(),
         OracleCommand.Create(),
         BenchCommand.Create(),
+        ProfileCommand.Create(),
         DevicesCommand.Create(),
     };
 

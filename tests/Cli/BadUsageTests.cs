@@ -70,6 +70,7 @@ internal sealed class BadUsageTests
     [TestCase("oracle")]
     [TestCase("bench")]
     [TestCase("bench step")]
+    [TestCase("profile")]
     [TestCase("devices")]
     public void HelpOfEveryCommandDescribesEveryOption(string command)
     {

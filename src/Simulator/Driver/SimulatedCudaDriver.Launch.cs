@@ -8,23 +8,21 @@ namespace TinyDpo.Simulator;
 public sealed unsafe partial class SimulatedCudaDriver
 {
     private readonly Dictionary<string, LaunchCounters> _counters = [];
+    private readonly Dictionary<string, TimeSpan> _times = [];
     private PointerExtent[]? _announced;
 
     /// <summary>What each kernel has cost so far; empty unless the options ask for counters.</summary>
     public IReadOnlyList<LaunchCounters> Counters => [.. _counters.Values];
 
-    /// <summary>Time that this machine has spent executing kernels.</summary>
-    public TimeSpan KernelTime { get; private set; }
-
-    /// <summary>Threads that execute blocks.</summary>
-    public int Threads => _team.Threads;
+    /// <summary>All that was counted and timed so far; products and times without counters too.</summary>
+    public SimulationCost Cost => new(Counters, Products, new Dictionary<string, TimeSpan>(_times), _team.Threads);
 
     /// <summary>Forgets what was counted: to leave out a warm-up. Work that is still queued counts when it runs.</summary>
     public void ResetCounters()
     {
         _counters.Clear();
         _products.Clear();
-        KernelTime = TimeSpan.Zero;
+        _times.Clear();
     }
 
     public void BeforeLaunch(ReadOnlySpan<PointerExtent> extents) => _announced = extents.ToArray();
@@ -88,7 +86,7 @@ public sealed unsafe partial class SimulatedCudaDriver
     {
         var start = Stopwatch.GetTimestamp();
         var cost = executor.Execute(launch);
-        KernelTime += Stopwatch.GetElapsedTime(start);
+        _times[launch.Kernel] = _times.GetValueOrDefault(launch.Kernel) + Stopwatch.GetElapsedTime(start);
         if (cost is null)
         {
             return;
