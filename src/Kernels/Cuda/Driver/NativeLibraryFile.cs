@@ -11,6 +11,8 @@ internal sealed class NativeLibraryFile
     private readonly string _title;
     private readonly string _remedy;
     private readonly Type _calls;
+    private readonly string _variable;
+    private readonly string[] _candidates;
     private readonly Lazy<Opened> _opened;
 
     /// <param name="title">What messages call it.</param>
@@ -20,15 +22,12 @@ internal sealed class NativeLibraryFile
     /// <param name="remedy">What to do where it is absent.</param>
     public NativeLibraryFile(string title, string variable, string[] candidates, Type calls, string remedy)
     {
-        (_title, _calls, _remedy) = (title, calls, remedy);
-        Variable = variable;
-        Candidates = candidates;
+        (_title, _variable, _candidates, _calls, _remedy) = (title, variable, candidates, calls, remedy);
         _opened = new Lazy<Opened>(Open);
     }
 
-    public string Variable { get; }
-
-    public string[] Candidates { get; }
+    /// <summary>The file that the variable names, else the candidates.</summary>
+    public string[] LookedFor => Environment.GetEnvironmentVariable(_variable) is { Length: > 0 } named ? [named] : _candidates;
 
     /// <summary>The library; 0 where it is absent.</summary>
     public nint Handle => _opened.Value.Handle;
@@ -57,12 +56,12 @@ internal sealed class NativeLibraryFile
 
     private Opened Open()
     {
-        var named = Environment.GetEnvironmentVariable(Variable);
-        return string.IsNullOrEmpty(named)
+        var lookedFor = LookedFor;
+        return ReferenceEquals(lookedFor, _candidates)
             ? Open(
-                Candidates, $"{_title} was not found: looked for {string.Join(", ", Candidates)} where the system's loader looks",
-                $"{_remedy}, or name its file in {Variable}")
-            : Open([named], $"{_title} was not found: {Variable} names {named}", "correct it, or unset it");
+                lookedFor, $"{_title} was not found: looked for {string.Join(", ", lookedFor)} where the system's loader looks",
+                $"{_remedy}, or name its file in {_variable}")
+            : Open(lookedFor, $"{_title} cannot be opened: {_variable} names {lookedFor[0]}", "correct it, or unset it");
     }
 
     private Opened Open(string[] candidates, string notFound, string remedy)
@@ -74,9 +73,10 @@ internal sealed class NativeLibraryFile
             {
                 var handle = NativeLibrary.Load(candidate);
                 var missing = EntryPoints(_calls).Where(name => !NativeLibrary.TryGetExport(handle, name, out _)).ToList();
+                var some = string.Join(", ", missing.Take(3)) + (missing.Count > 3 ? $" and {missing.Count - 3} more calls" : "");
                 return missing.Count == 0
                     ? new Opened(handle, candidate, null)
-                    : new Opened(0, null, $"{_title} in {candidate} lacks {string.Join(", ", missing)}: it is too old, or another library; {remedy}");
+                    : new Opened(0, null, $"{_title} in {candidate} lacks {some}: it is too old, or another library; {remedy}");
             }
             catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
             {
