@@ -58,7 +58,7 @@ internal sealed class DeviceFlags
     {
         ICudaDriver driver = device == Sim
             ? new SimulatedCudaDriver(new SimulatorOptions { Threads = Threads(parsed) })
-            : throw new CudaException("--device cuda: not built yet; use --device cpu or sim");
+            : new NativeCudaDriver();
         return new CudaBackend(driver, new CudaOptions(Tf32: parsed.GetValue(_tf32)));
     }
 #endif

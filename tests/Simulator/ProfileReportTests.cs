@@ -72,8 +72,10 @@ public class ProfileReportTests
             Assert.That(row.SectorsPerRequest, Is.EqualTo(4));
             Assert.That(row.SectorsPerNeeded, Is.EqualTo(2));
             Assert.That(report.Rows[1].OfFewestBytes, Is.Null, "nothing was declared");
-            Assert.That((row.Speed, row.BareSpeed), Is.EqualTo(((double?)1000, (double?)10000)), "a thread");
-            Assert.That((report.Speed, report.BareSpeed), Is.EqualTo(((double?)750, (double?)7500)));
+            Assert.That(row.Speed, Is.EqualTo(1000).Within(1).Ulps, "a thread");
+            Assert.That(row.BareSpeed, Is.EqualTo(10000).Within(1).Ulps);
+            Assert.That(report.Speed, Is.EqualTo(750).Within(1).Ulps);
+            Assert.That(report.BareSpeed, Is.EqualTo(7500).Within(1).Ulps);
             Assert.That(report.Seconds, Is.EqualTo(report.Rows.Sum(static r => r.Estimate.Seconds)));
         });
         var one = ProfileReport.Of(counted, null, s_round, "SLO");
