@@ -28,7 +28,7 @@ internal static class ProfileCommand
             workload, weights, steps, gpu.Option, json, kernel, noChecks, tf32, threads,
         };
 #if DOUBLE
-        command.SetAction(_ => throw new UsageException("profile simulates a card in single precision, and this is a double build"));
+        command.SetAction(int (ParseResult _) => throw new UsageException("profile simulates a card in single precision, and this is a double build"));
 #else
         command.SetAction(parsed =>
         {
