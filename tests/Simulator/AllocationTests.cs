@@ -22,6 +22,7 @@ public unsafe class AllocationTests
         Assert.That((free, total), Is.EqualTo(((nuint)1 << 19, (nuint)1 << 20)));
         Assert.That(card.Driver.cuMemAlloc(out var none, (1 << 19) + 1), Is.EqualTo(2));
         Assert.That(none, Is.EqualTo((nint)0));
+        Assert.That(card.Driver.WhyRefused, Does.Contain("524289 bytes"));
         TestCard.Ok(card.Driver.cuMemFree(most));
         TestCard.Ok(card.Driver.cuMemAlloc(out most, 1 << 20));
         TestCard.Ok(card.Driver.cuMemFree(most));

@@ -126,6 +126,7 @@ public unsafe class SimulatedBlasTests
         {
             Assert.That(Call(4, 2, 3, 4, 3, 4), Is.Zero);
             Assert.That(Call(4, 2, 3, 3, 3, 4), Is.EqualTo(7), "lda");
+            Assert.That(card.Driver.WhyRefused, Does.Contain("of A is 3"));
             Assert.That(Call(4, 2, 3, 4, 2, 4), Is.EqualTo(7), "ldb");
             Assert.That(Call(4, 2, 3, 4, 3, 3), Is.EqualTo(7), "ldc");
             Assert.That(Call(-1, 2, 3, 4, 3, 4), Is.EqualTo(7));

@@ -23,6 +23,7 @@ public unsafe class SimulatedContextTests
         using var driver = new SimulatedCudaDriver();
         TestCard.Ok(driver.cuInit(0));
         Assert.That(driver.cuMemAlloc(out _, 16), Is.EqualTo(201));
+        Assert.That(driver.WhyRefused, Does.Contain("this thread"));
         Assert.That(driver.cuCtxSetCurrent(0x77), Is.EqualTo(201), "not a context");
     }
 

@@ -46,6 +46,7 @@ public unsafe class SimulatedLaunchTests
         var (value, n) = (1f, 0);
         void** parameters = stackalloc void*[] { &device, &value, &n };
         Assert.That(card.Driver.cuLaunchKernel(put, gridX, gridY, gridZ, blockX, blockY, blockZ, 0, card.Stream, parameters, null), Is.EqualTo(code));
+        Assert.That(card.Driver.WhyRefused, code == 0 ? Is.Null : Is.Not.Null);
     }
 
     [Test]
@@ -58,6 +59,7 @@ public unsafe class SimulatedLaunchTests
         {
             Assert.That(card.LaunchPut(put, device, 1, 8, sharedBytes: ordinary), Is.Zero, "static and dynamic together have 48 KiB");
             Assert.That(card.LaunchPut(put, device, 1, 8, sharedBytes: ordinary + 4), Is.EqualTo(1));
+            Assert.That(card.Driver.WhyRefused, Does.Contain($"{ordinary + 4} bytes").And.Contain($"{ordinary} are allowed"));
             Assert.That(card.Driver.cuFuncSetAttribute(put, FunctionMaxDynamicSharedBytes, (int)most + 4), Is.EqualTo(1));
             Assert.That(card.Driver.cuFuncSetAttribute(put, FunctionMaxDynamicSharedBytes, (int)most), Is.Zero);
             Assert.That(card.LaunchPut(put, device, 1, 8, sharedBytes: most), Is.Zero);

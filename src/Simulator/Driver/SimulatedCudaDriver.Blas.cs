@@ -113,10 +113,16 @@ public sealed unsafe partial class SimulatedCudaDriver
         var second = new BlasMatrix("B", b, transB == 0 ? k : n, transB == 0 ? n : k, ldb);
         var result = new BlasMatrix("C", c, m, n, ldc);
         // Operation 2 is the conjugate transpose, which for real numbers is the transpose.
-        if (transA is < 0 or > 2 || transB is < 0 or > 2 || m < 0 || n < 0 || k < 0 || !first.IsValid || !second.IsValid || !result.IsValid
-            || alpha == null || beta == null)
+        if (transA is < 0 or > 2 || transB is < 0 or > 2 || m < 0 || n < 0 || k < 0 || alpha == null || beta == null)
         {
             return BlasStatus.InvalidValue;
+        }
+        foreach (var matrix in (ReadOnlySpan<BlasMatrix>)[first, second, result])
+        {
+            if (!matrix.IsValid)
+            {
+                return Because(BlasStatus.InvalidValue, $"the leading dimension of {matrix.Name} is {matrix.Leading}, its columns have {matrix.Rows} rows");
+            }
         }
         if (RefusalOfStream(blas!.Stream, nameof(cublasSgemm), out var queue) != 0)
         {

@@ -44,26 +44,28 @@ public sealed unsafe partial class SimulatedCudaDriver
         }
         var executor = kernel.Module.Executor;
         var (bytes, offsets, sizes) = executor.Parameters(kernel.Name)!.Value;
-        if (!IsGrid(gridX, gridY, gridZ) || !IsBlock(blockX, blockY, blockZ) || extra != null || sharedBytes > kernel.MaxDynamicSharedBytes
-            || bytes > SimulatedDevice.MaxParameterBytes || (offsets.Length > 0 && parameters == null))
+        var (grid, block) = (Shape(gridX, gridY, gridZ), Shape(blockX, blockY, blockZ));
+        if (WhyNot(kernel, grid, block, sharedBytes) is { } why)
         {
-            return CudaResult.InvalidValue;
+            return Because(CudaResult.InvalidValue, why);
         }
-        var block = new Dim3((int)blockX, (int)blockY, (int)blockZ);
+        if (extra != null || bytes > SimulatedDevice.MaxParameterBytes || (offsets.Length > 0 && parameters == null))
+        {
+            return Because(CudaResult.InvalidValue, $"parameters are taken one by one, {SimulatedDevice.MaxParameterBytes} bytes at most");
+        }
         if (block.Count > executor.MaxThreads(kernel.Name))
         {
-            return CudaResult.LaunchOutOfResources;
+            return Because(CudaResult.LaunchOutOfResources, $"{block.Count} threads a block, where .maxntid allows {executor.MaxThreads(kernel.Name)}");
         }
         var values = new byte[bytes];
         for (var i = 0; i < offsets.Length; i++)
         {
             if (parameters[i] == null)
             {
-                return CudaResult.InvalidValue;
+                return Because(CudaResult.InvalidValue, $"parameter {i} is null");
             }
             new ReadOnlySpan<byte>(parameters[i], sizes[i]).CopyTo(values.AsSpan(offsets[i]));
         }
-        var grid = new Dim3((int)gridX, (int)gridY, (int)gridZ);
         var launch = new LaunchRequest(kernel.Name, grid, block, (int)sharedBytes, values, extents);
         Enqueue(queue, new StreamWork($"{Numbered(nameof(cuLaunchKernel))} of kernel {kernel.Name}", () => Execute(executor, launch))
         {
@@ -75,12 +77,28 @@ public sealed unsafe partial class SimulatedCudaDriver
         return CudaResult.Success;
     }
 
-    private static bool IsGrid(uint x, uint y, uint z) =>
-        x is > 0 and <= SimulatedDevice.MaxGridX && y is > 0 and <= SimulatedDevice.MaxGridY && z is > 0 and <= SimulatedDevice.MaxGridZ;
+    // What no int holds is beyond every limit.
+    private static Dim3 Shape(uint x, uint y, uint z) => new(Clamp(x), Clamp(y), Clamp(z));
 
-    private static bool IsBlock(uint x, uint y, uint z) =>
-        x is > 0 and <= SimulatedDevice.MaxBlockX && y is > 0 and <= SimulatedDevice.MaxBlockY && z is > 0 and <= SimulatedDevice.MaxBlockZ
-        && x * y * z <= SimulatedDevice.MaxThreads;
+    private static int Clamp(uint value) => (int)Math.Min(value, int.MaxValue);
+
+    private static string? WhyNot(SimulatedFunction kernel, Dim3 grid, Dim3 block, uint sharedBytes)
+    {
+        if (grid.X < 1 || grid.Y is < 1 or > SimulatedDevice.MaxGridY || grid.Z is < 1 or > SimulatedDevice.MaxGridZ)
+        {
+            return $"a grid of {grid.X} x {grid.Y} x {grid.Z} blocks, where 1 to "
+                + $"{SimulatedDevice.MaxGridX} x {SimulatedDevice.MaxGridY} x {SimulatedDevice.MaxGridZ} are allowed";
+        }
+        if (block.X is < 1 or > SimulatedDevice.MaxBlockX || block.Y is < 1 or > SimulatedDevice.MaxBlockY
+            || block.Z is < 1 or > SimulatedDevice.MaxBlockZ || block.Count > SimulatedDevice.MaxThreads)
+        {
+            return $"a block of {block.X} x {block.Y} x {block.Z} threads, where 1 to {SimulatedDevice.MaxThreads} are allowed, "
+                + $"{SimulatedDevice.MaxBlockZ} at most in z";
+        }
+        return sharedBytes <= kernel.MaxDynamicSharedBytes ? null
+            : $"{sharedBytes} bytes of dynamic shared memory beside {kernel.Module.Executor.StaticSharedBytes(kernel.Name)} of static, where "
+                + $"{kernel.MaxDynamicSharedBytes} are allowed: cuFuncSetAttribute raises that, up to {SimulatedDevice.SharedBytesOptIn} together";
+    }
 
     private void Execute(KernelExecutor executor, LaunchRequest launch)
     {

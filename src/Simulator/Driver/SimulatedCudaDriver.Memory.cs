@@ -35,7 +35,7 @@ public sealed unsafe partial class SimulatedCudaDriver
         }
         if (bytes > (nuint)(_options.MemoryBytes - _memory.Bytes) || (address = _memory.Allocate((long)bytes)) == 0)
         {
-            return CudaResult.OutOfMemory;
+            return Because(CudaResult.OutOfMemory, $"{bytes} bytes more than the {_memory.Bytes} in use, of {_options.MemoryBytes}");
         }
         _freed.Remove(address);
         return CudaResult.Success;

@@ -115,9 +115,13 @@ public sealed unsafe partial class SimulatedCudaDriver
             return value is >= -1 and <= 100 ? CudaResult.Success : CudaResult.InvalidValue;
         }
         var most = SimulatedDevice.SharedBytesOptIn - kernel.Module.Executor.StaticSharedBytes(kernel.Name);
-        if (attribute != FunctionMaxDynamicSharedBytes || value < 0 || value > most)
+        if (attribute != FunctionMaxDynamicSharedBytes)
         {
             return CudaResult.InvalidValue;
+        }
+        if (value < 0 || value > most)
+        {
+            return Because(CudaResult.InvalidValue, $"{value} bytes of dynamic shared memory, where the card leaves at most {most}");
         }
         kernel.MaxDynamicSharedBytes = value;
         return CudaResult.Success;

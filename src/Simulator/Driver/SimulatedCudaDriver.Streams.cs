@@ -194,14 +194,13 @@ public sealed unsafe partial class SimulatedCudaDriver
             return;
         }
         var stream = _latest is { IsIdle: false } ? _latest : _streams.Find(static s => !s.IsIdle);
-        if (stream is null)
-        {
-            note.Execute();
-        }
-        else
+        if (stream is not null)
         {
             stream.Add(note);
+            return;
         }
+        _defaultStream.Add(note);
+        Run(_defaultStream, _defaultStream.Count);
     }
 
     private void Run(SimulatedStream stream, long count)

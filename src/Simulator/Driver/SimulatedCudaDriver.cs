@@ -34,6 +34,8 @@ public sealed unsafe partial class SimulatedCudaDriver : ICudaDriver, ILaunchObs
 
     public string Name => "sim";
 
+    public string? WhyRefused { get; private set; }
+
     /// <summary>Gives everything back, and reports what nobody released.</summary>
     /// <exception cref="SimulationException">Something was not released; not after an error that was thrown before.</exception>
     public void Dispose()
@@ -90,6 +92,7 @@ public sealed unsafe partial class SimulatedCudaDriver : ICudaDriver, ILaunchObs
     {
         ObjectDisposedException.ThrowIf(_disposed, this);
         _calls++;
+        WhyRefused = null;
         if (!_initialised)
         {
             return CudaResult.NotInitialized;
@@ -100,7 +103,7 @@ public sealed unsafe partial class SimulatedCudaDriver : ICudaDriver, ILaunchObs
         }
         if (_current.Value == 0)
         {
-            return CudaResult.InvalidContext;
+            return Because(CudaResult.InvalidContext, "no context is current on this thread: cuCtxSetCurrent holds for one thread");
         }
         return _current.Value == _context ? CudaResult.Success : CudaResult.ContextIsDestroyed;
     }
@@ -113,6 +116,12 @@ public sealed unsafe partial class SimulatedCudaDriver : ICudaDriver, ILaunchObs
     private T? Find<T>(nint handle, string call)
         where T : class =>
         _handles.Destroyed(handle) is { } what ? throw Fault($"{Numbered(call)} uses a {what} that was destroyed before") : _handles.Get<T>(handle);
+
+    private int Because(int code, string why)
+    {
+        WhyRefused = why;
+        return code;
+    }
 
     private void Fail()
     {
