@@ -45,7 +45,7 @@ public static class CommandLine
             Complain($"{e.Message} (see --help)");
             return BadUsage;
         }
-        catch (Exception e) when (e is InputException or TrainingException)
+        catch (Exception e) when (e is InputException or TrainingException || IsOfDevice(e))
         {
             Complain(e.Message);
             return Failure;
@@ -84,8 +84,15 @@ public static class CommandLine
         ScoreCommand.Create(),
         OracleCommand.Create(),
         BenchCommand.Create(),
+        ProfileCommand.Create(),
         DevicesCommand.Create(),
     };
+
+#if DOUBLE
+    private static bool IsOfDevice(Exception e) => false;
+#else
+    private static bool IsOfDevice(Exception e) => e is CudaException or Simulator.SimulationException;
+#endif
 
     // One line, whatever the message holds: a path or a text from a file may hold line ends.
     private static void Complain(string message) => Console.Error.WriteLine("tinydpo: " + message.ReplaceLineEndings(" "));

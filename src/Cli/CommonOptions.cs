@@ -47,13 +47,6 @@ internal static class CommonOptions
         CustomParser = static result => Parse(result, static text => (TryThreads(text, out var threads), (int?)threads), ThreadsRange),
     };
 
-    public static Option<string> Device() => new("--device")
-    {
-        Description = "The device to compute on: cpu.",
-        DefaultValueFactory = static _ => "cpu",
-        CustomParser = static result => Parse(result, static text => (text == "cpu", text), "cpu (`tinydpo devices` says why no other)"),
-    };
-
     public static Option<int> Positive(string name, string description, int value) => Whole(name, description, value, 1);
 
     public static Option<int> Count(string name, string description, int value) => Whole(name, description, value, 0);
@@ -95,15 +88,12 @@ internal static class CommonOptions
         return default;
     }
 
+    /// <summary>Threads where --threads is not given.</summary>
     /// <exception cref="UsageException">The variable that stands in for --threads holds no number of threads.</exception>
-    public static IBackend Open(ParseResult parsed, Option<int?> threads)
-    {
-        if (parsed.GetValue(threads) is null && Environment.GetEnvironmentVariable(ThreadsVariable) is { Length: > 0 } text && !TryThreads(text, out _))
-        {
-            throw new UsageException($"{ThreadsVariable} takes {ThreadsRange}, not '{text}'");
-        }
-        return new CpuBackend(parsed.GetValue(threads));
-    }
+    public static int DefaultThreads() =>
+        Environment.GetEnvironmentVariable(ThreadsVariable) is { Length: > 0 } text && !TryThreads(text, out _)
+            ? throw new UsageException($"{ThreadsVariable} takes {ThreadsRange}, not '{text}'")
+            : CpuBackend.DefaultThreads();
 
     private static Option<int> Whole(string name, string description, int value, int least) => new(name)
     {

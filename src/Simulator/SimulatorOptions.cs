@@ -11,4 +11,7 @@ public sealed record SimulatorOptions
 
     /// <summary>Threads of the host that execute blocks; null for the machine's cores. No result depends on it.</summary>
     public int? Threads { get; init; }
+
+    /// <summary>Bytes of memory that the device has: a T4's.</summary>
+    public long MemoryBytes { get; init; } = 16L << 30;
 }

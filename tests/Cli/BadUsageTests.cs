@@ -25,7 +25,9 @@ internal sealed class BadUsageTests
     [TestCase("generate --model M --prompt x --top-p 0", "--top-p")]
     [TestCase("generate --model M --prompt x --seed -1", "--seed", "'-1'")]
     [TestCase("generate --model M --prompt x --threads 0", "--threads", "1 to 1024")]
-    [TestCase("generate --model M --prompt x --device cuda", "--device", "tinydpo devices")]
+    [TestCase("generate --model M --prompt x --device gpu", "--device", "cpu, cuda, sim", "'gpu'")]
+    [TestCase("generate --model M --prompt x --tf32", "--tf32", "--device cpu")]
+    [TestCase("generate --model M --prompt x --device cuda --threads 2", "--threads", "--device cuda")]
     [TestCase(Dpo + "--beta -1", "--beta", "above 0", "'-1'")]
     [TestCase(Dpo + "--beta 0", "--beta")]
     [TestCase(Dpo + "--beta x", "--beta")]
@@ -68,6 +70,7 @@ internal sealed class BadUsageTests
     [TestCase("oracle")]
     [TestCase("bench")]
     [TestCase("bench step")]
+    [TestCase("profile")]
     [TestCase("devices")]
     public void HelpOfEveryCommandDescribesEveryOption(string command)
     {

@@ -13,18 +13,18 @@ internal static class BenchCommand
         var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
         var weights = new Option<string?>("--weights") { Description = "Starting weights under Hugging Face's names; default: from the seed.", HelpName = "FILE.safetensors" };
         var steps = CommonOptions.Positive("--steps", "Counted steps, after 2 of warm-up.", 12);
-        var (threads, device) = (CommonOptions.Threads(), CommonOptions.Device());
-        var command = new Command("step", "Time whole DPO steps on one batch.") { workload, weights, steps, threads, device };
+        var command = new Command("step", "Time whole DPO steps on one batch.") { workload, weights, steps };
+        var device = new DeviceFlags(command);
         command.SetAction(parsed =>
         {
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var work = Workload.Read(parsed.GetRequiredValue(workload));
             var result = StepBenchmark.Run(work, parsed.GetValue(weights), parsed.GetValue(steps), backend);
             JsonLine.Write(new
             {
                 peer = "tinydpo",
                 mode = "packed",
-                threads = parsed.GetValue(threads) ?? Kernels.CpuBackend.DefaultThreads(),
+                threads = device.Threads(parsed),
                 ms_per_step_median = Math.Round(result.Median, 2),
                 ms_per_step_min = Math.Round(result.Milliseconds.Min(), 2),
                 tokens = work.Tokens,

@@ -11,18 +11,19 @@ internal static class DemoCommand
         var folder = new Option<string>("--out") { Description = "Where metrics.jsonl, summary.json and model/ go.", HelpName = "PATH", DefaultValueFactory = _ => Path.Combine("out", "demo") };
         var seed = CommonOptions.Seed(1);
         var quick = new Option<bool>("--quick") { Description = "Smaller, in half a minute." };
-        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var quiet = CommonOptions.Quiet();
         var command = new Command("demo", "Train a small transformer from scratch, let it learn preferences with DPO, and show what changed.")
         {
-            folder, seed, quick, threads, device, quiet,
+            folder, seed, quick, quiet,
         };
+        var device = new DeviceFlags(command);
         command.SetAction((parsed, cancellation) =>
         {
             var path = parsed.GetValue(folder)!;
             var options = parsed.GetValue(quick)
                 ? DemoOptions.Quick(path, parsed.GetValue(seed))
                 : new DemoOptions { Out = path, Seed = parsed.GetValue(seed) };
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var report = RunConsole.Run(parsed.GetValue(quiet), log => DemoRun.Run(options, backend, log, cancellation));
             DemoTable.Print(report, path);
             return Task.FromResult(CommandLine.Success);

@@ -22,10 +22,52 @@ internal static class DevicesCommand
                 vectors = Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128,
                 architecture = RuntimeInformation.ProcessArchitecture.ToString(),
             });
-            JsonLine.Write(new { device = "cuda", available = false, reason = "not built yet: this version computes on the CPU only" });
-            JsonLine.Write(new { device = "sim", available = false, reason = "not built yet: this version computes on the CPU only" });
+            WriteCuda();
+            WriteSimulator();
             return CommandLine.Success;
         });
         return command;
     }
+
+#if DOUBLE
+    private const string SingleOnly = "computes in single precision only, and this is a double build";
+
+    private static void WriteCuda() => JsonLine.Write(new { device = "cuda", available = false, reason = SingleOnly });
+
+    private static void WriteSimulator() => JsonLine.Write(new { device = "sim", available = false, reason = SingleOnly });
+#else
+    private static void WriteCuda()
+    {
+        var report = CudaProbe.Native();
+        var available = report.Reason is null;
+        JsonLine.Write(new
+        {
+            device = "cuda",
+            available,
+            reason = report.Reason,
+            driver = report.DriverVersion,
+            cards = report.Cards.Select(static card => new
+            {
+                ordinal = card.Ordinal,
+                name = card.Name,
+                compute_capability = card.ComputeCapability,
+                memory_bytes = card.MemoryBytes,
+                multiprocessors = card.Multiprocessors,
+            }),
+            libraries = CudaProbe.Libraries().Select(static library => new
+            {
+                library = library.Library,
+                looked_for = library.LookedFor,
+                found = library.Found,
+            }),
+        });
+    }
+
+    private static void WriteSimulator() => JsonLine.Write(new
+    {
+        device = "sim",
+        available = true,
+        note = "a GPU in software: runs the CUDA kernels, checks them and counts what they cost; far slower than the CPU",
+    });
+#endif
 }

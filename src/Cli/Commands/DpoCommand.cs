@@ -35,11 +35,12 @@ internal static class DpoCommand
         var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var maxPrompt = CommonOptions.Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
-        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var quiet = CommonOptions.Quiet();
         var command = new Command("dpo", "Direct Preference Optimization of a model on pairs.")
         {
-            model, tokenizer, reference, data, evalData, folder, resume, beta, smoothing, preset.Option, maxLength, maxPrompt, budget, threads, device, quiet,
+            model, tokenizer, reference, data, evalData, folder, resume, beta, smoothing, preset.Option, maxLength, maxPrompt, budget, quiet,
         };
+        var device = new DeviceFlags(command);
         var training = new TrainingFlags(command, new TrainingOptions { LearningRate = 1e-4 });
         command.SetAction((parsed, cancellation) =>
         {
@@ -58,7 +59,7 @@ internal static class DpoCommand
                 MaxPromptLength = parsed.GetValue(maxPrompt),
                 TokenBudget = parsed.GetValue(budget),
             };
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var result = Interruptible.Run(
                 options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => DpoRun.Run(options, backend, log, cancellation)));
             JsonLine.Write(result.ToLine());

@@ -14,15 +14,16 @@ internal static class EvalCommand
         var prompts = Shared.Prompts();
         var reward = Shared.Reward();
         var samples = new Option<string?>("--samples") { Description = "Write every sample here, as JSON Lines.", HelpName = "FILE.jsonl" };
-        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var quiet = CommonOptions.Quiet();
         var command = new Command("eval", "Reward, win rate, KL and fluency of a policy against its reference, on samples at temperature 1.")
         {
-            policy, reference, tokenizer, prompts, reward, samples, threads, device, quiet,
+            policy, reference, tokenizer, prompts, reward, samples, quiet,
         };
+        var device = new DeviceFlags(command);
         var sampling = new SamplingFlags(command, maxTokens: 64, shapes: false);
         command.SetAction((parsed, cancellation) =>
         {
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var run = new EvalRunOptions
             {
                 Policy = parsed.GetRequiredValue(policy),

@@ -13,12 +13,13 @@ internal static class GenerateCommand
         var tokenizer = CommonOptions.Tokenizer();
         var prompt = new Option<string>("--prompt") { Description = "The text to continue.", HelpName = "TEXT", Required = true };
         var json = new Option<bool>("--json") { Description = "Print {prompt_ids, ids, text}; ids holds prompt and continuation." };
-        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
-        var command = new Command("generate", "Continue a prompt.") { model, tokenizer, prompt, json, threads, device, quiet };
+        var quiet = CommonOptions.Quiet();
+        var command = new Command("generate", "Continue a prompt.") { model, tokenizer, prompt, json, quiet };
+        var device = new DeviceFlags(command);
         var sampling = new SamplingFlags(command, maxTokens: 256);
         command.SetAction((parsed, cancellation) =>
         {
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var text = Generate(parsed, parsed.GetRequiredValue(model), parsed.GetValue(tokenizer), parsed.GetRequiredValue(prompt));
             if (parsed.GetValue(json))
             {

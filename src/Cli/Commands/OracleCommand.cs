@@ -11,14 +11,14 @@ internal static class OracleCommand
         var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
         var weights = new Argument<string>("ORACLE.safetensors") { Description = "Weights policy.* and reference.*." };
         var output = new Argument<string>("OUT.safetensors") { Description = "Gets logps.policy, logps.reference, loss and grad.*." };
-        var (threads, device) = (CommonOptions.Threads(), CommonOptions.Device());
         var command = new Command("oracle", "Log-probs, loss and every gradient of one DPO step, for comparison with another implementation.")
         {
-            workload, weights, output, threads, device,
+            workload, weights, output,
         };
+        var device = new DeviceFlags(command);
         command.SetAction(parsed =>
         {
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var loss = OracleRun.Run(
                 Workload.Read(parsed.GetRequiredValue(workload)), parsed.GetRequiredValue(weights), parsed.GetRequiredValue(output), backend);
             JsonLine.Write(new { loss });

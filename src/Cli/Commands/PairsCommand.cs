@@ -23,11 +23,12 @@ internal static class PairsCommand
         var scale = CommonOptions.Real(
             "--scale", "The factor on the reward in bradley-terry labels.", ReviewWorld.PreferenceScale, static v => v is > 0 and <= 1e6,
             "above 0, at most 1000000");
-        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var quiet = CommonOptions.Quiet();
         var command = new Command("pairs", "Sample completions for prompts, rank them by a reward, and write preference pairs.")
         {
-            model, tokenizer, prompts, reward, file, completions, pairing.Option, labels.Option, scale, threads, device, quiet,
+            model, tokenizer, prompts, reward, file, completions, pairing.Option, labels.Option, scale, quiet,
         };
+        var device = new DeviceFlags(command);
         var sampling = new SamplingFlags(command, maxTokens: 64);
         command.SetAction((parsed, cancellation) =>
         {
@@ -35,7 +36,7 @@ internal static class PairsCommand
             {
                 throw new UsageException("--scale has no effect with --labels ranked: leave it out");
             }
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var run = new PairsRunOptions
             {
                 Model = parsed.GetRequiredValue(model),

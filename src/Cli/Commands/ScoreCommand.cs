@@ -16,14 +16,15 @@ internal static class ScoreCommand
         var beta = CommonOptions.Beta();
         var smoothing = CommonOptions.LabelSmoothing();
         var json = new Option<bool>("--json") { Description = "JSON Lines, which is also the default: a line a pair." };
-        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var quiet = CommonOptions.Quiet();
         var command = new Command("score", "Log-probs, implicit rewards, margin, loss and its derivatives for each pair.")
         {
-            policy, reference, tokenizer, data, loss, beta, smoothing, json, threads, device, quiet,
+            policy, reference, tokenizer, data, loss, beta, smoothing, json, quiet,
         };
+        var device = new DeviceFlags(command);
         command.SetAction((parsed, cancellation) =>
         {
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var options = new ScoreRunOptions
             {
                 Policy = parsed.GetRequiredValue(policy),

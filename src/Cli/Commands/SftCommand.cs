@@ -16,11 +16,12 @@ internal static class SftCommand
         var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
         var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
-        var (threads, device, quiet) = (CommonOptions.Threads(), CommonOptions.Device(), CommonOptions.Quiet());
+        var quiet = CommonOptions.Quiet();
         var command = new Command("sft", "Supervised fine-tuning, or training from scratch.")
         {
-            model, config, tokenizer, data, folder, resume, maxLength, budget, threads, device, quiet,
+            model, config, tokenizer, data, folder, resume, maxLength, budget, quiet,
         };
+        var device = new DeviceFlags(command);
         var training = new TrainingFlags(command, new TrainingOptions());
         command.SetAction((parsed, cancellation) =>
         {
@@ -44,7 +45,7 @@ internal static class SftCommand
             {
                 throw new UsageException("--config needs --tokenizer");
             }
-            using var backend = CommonOptions.Open(parsed, threads);
+            using var backend = device.Open(parsed);
             var result = Interruptible.Run(
                 options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => SftRun.Run(options, backend, log, cancellation)));
             JsonLine.Write(result.ToLine());

@@ -16,7 +16,7 @@ public sealed record StepBenchmarkResult(double[] Milliseconds, int PackedTokens
 
 /// <summary>
 /// Times whole DPO steps on one batch: forward, backward and AdamW (betas 0.9 and 0.999, epsilon 1e-8, decay 0.01), the reference's
-/// log-probs computed once before. Two steps warm up and are not counted.
+/// log-probs computed once before. Steps at the beginning warm up and are not counted.
 /// </summary>
 public static class StepBenchmark
 {
@@ -26,8 +26,11 @@ public static class StepBenchmark
     /// <param name="weights">A safetensors file with Hugging Face's names, or null to initialise from the seed.</param>
     /// <param name="steps">Counted steps.</param>
     /// <param name="backend">The device.</param>
+    /// <param name="warmup">Steps before.</param>
+    /// <param name="counting">Called when the counted steps begin.</param>
     /// <exception cref="InputException">The weights do not fit, or the loss stops being finite.</exception>
-    public static StepBenchmarkResult Run(Workload workload, string? weights, int steps, IBackend backend)
+    public static StepBenchmarkResult Run(
+        Workload workload, string? weights, int steps, IBackend backend, int warmup = WarmupSteps, Action? counting = null)
     {
         var policy = new Transformer(workload.Config, backend);
         if (weights is null)
@@ -44,15 +47,19 @@ public static class StepBenchmark
         int[] batch = [.. Enumerable.Range(0, workload.Pairs.Length)];
         var times = new double[steps];
         double loss = 0;
-        for (var step = -WarmupSteps; step < steps; step++)
+        for (var step = -warmup; step < steps; step++)
         {
+            if (step == 0)
+            {
+                counting?.Invoke();
+            }
             var start = Stopwatch.GetTimestamp();
             policy.Weights.ClearGradients();
             loss = task.Accumulate(batch).Loss;
             if (!double.IsFinite(loss))
             {
                 throw new InputException(
-                    weights ?? workload.Path, null, $"the loss is not finite in step {step + WarmupSteps}", "check the weights, or give a smaller learning_rate");
+                    weights ?? workload.Path, null, $"the loss is not finite in step {step + warmup}", "check the weights, or give a smaller learning_rate");
             }
             optimiser.Step(workload.LearningRate);
             if (step >= 0)

@@ -9,6 +9,7 @@ internal static unsafe class CudaErrors
     {
         var name = call.StartsWith("cublas", StringComparison.Ordinal) ? BlasName(result) : DriverName(driver, result);
         var where = kernel is null ? call : $"{call} of kernel {kernel}";
+        log ??= (driver as ILaunchObserver)?.WhyRefused;
         var detail = string.IsNullOrWhiteSpace(log) ? "" : $" ({log.Trim()})";
         return new CudaException($"{where} failed with {name}{detail}; {Remedy(name)}");
     }

@@ -23,4 +23,7 @@ public interface ILaunchObserver : IMemoryObserver
 {
     /// <summary>Announces the pointers of the next cuLaunchKernel.</summary>
     void BeforeLaunch(ReadOnlySpan<PointerExtent> extents);
+
+    /// <summary>Why the last call returned an error, in words; null where its name says enough.</summary>
+    string? WhyRefused { get; }
 }
