@@ -19,7 +19,8 @@ public sealed unsafe partial class CudaBackend
         var rowsOfTile = RowsOfTile(rows);
         var tiles = Blocks(rows, rowsOfTile);
         Launch(
-            "add_bias", Tiles(rows, columns), InOut(y, (long)rows * columns), In(bias, columns, tiles * columns), rows, columns, rowsOfTile);
+            "add_bias", Tiles(rows, columns), InOut(y, (long)rows * columns), In(bias, columns, tiles * columns), rows, columns, rowsOfTile,
+            ColumnsOfTile(columns));
     }
 
     public void ColumnSum(DeviceBuffer x, int rows, int columns, DeviceBuffer sum, bool accumulate)
@@ -41,7 +42,7 @@ public sealed unsafe partial class CudaBackend
         }
         Launch(
             "gather_rows", Tiles(count, columns), In(table, table.Length, (long)count * columns), Indices(index, from, count), count, columns,
-            RowsOfTile(count), Out(y, (long)count * columns));
+            RowsOfTile(count), ColumnsOfTile(columns), Out(y, (long)count * columns));
     }
 
     public void ScatterAddRows(DeviceBuffer y, IndexBuffer index, int from, int count, int columns, DeviceBuffer table, int tableRows, bool accumulate)
@@ -97,6 +98,8 @@ public sealed unsafe partial class CudaBackend
 
     // Few rows go in smaller tiles, for more blocks; no sum depends on it.
     private static int RowsOfTile(int rows) => rows >= 1024 ? 32 : 8;
+
+    private static int ColumnsOfTile(int columns) => Math.Min(columns, TileColumns);
 
     private static Grid Tiles(int rows, int columns) => Grid.Of(Blocks(rows, RowsOfTile(rows)) * Blocks(columns, TileColumns), BlockThreads);
 
