@@ -23,6 +23,13 @@ struct dim3 { unsigned x, y, z; };
 #include <__clang_cuda_builtin_vars.h>
 struct __align__(16) float4 { float x, y, z, w; };
 static __device__ __forceinline__ float4 make_float4(float x, float y, float z, float w) { return float4{x, y, z, w}; }
+// A float4 that is read or written as a struct may come apart into four accesses; a vector of clang's stays one.
+typedef float vector4 __attribute__((ext_vector_type(4)));
+static __device__ __forceinline__ float4 load_float4(const float* p) {
+    vector4 v = *(const vector4*)p;
+    return float4{v.x, v.y, v.z, v.w};
+}
+static __device__ __forceinline__ void store_float4(float* p, float4 v) { *(vector4*)p = vector4{v.x, v.y, v.z, v.w}; }
 static __device__ __forceinline__ float fmaf(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 static __device__ __forceinline__ double fma(double a, double b, double c) { return __builtin_fma(a, b, c); }
 static __device__ __forceinline__ float sqrtf(float a) { return __builtin_sqrtf(a); }
@@ -38,6 +45,17 @@ static __device__ __forceinline__ int __shfl_up_sync(unsigned mask, int v, unsig
 static __device__ __forceinline__ float __shfl_sync(unsigned mask, float v, int lane) { return __nvvm_shfl_sync_idx_f32(mask, v, lane, 0x1f); }
 static __device__ __forceinline__ int __shfl_sync(unsigned mask, int v, int lane) { return __nvvm_shfl_sync_idx_i32(mask, v, lane, 0x1f); }
 static __device__ __forceinline__ unsigned __ballot_sync(unsigned mask, int p) { return __nvvm_vote_ballot_sync(mask, p); }
+static __device__ __forceinline__ int __popc(unsigned a) { return __builtin_popcount(a); }
+static __device__ __forceinline__ int __ffs(int a) { return __builtin_ffs(a); }
+static __device__ __forceinline__ unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((unsigned long long)a * b) >> 32); }
+static __device__ __forceinline__ long long __double_as_longlong(double a) { return __builtin_bit_cast(long long, a); }
+static __device__ __forceinline__ double __longlong_as_double(long long a) { return __builtin_bit_cast(double, a); }
+static __device__ __forceinline__ unsigned long long atomicAdd(unsigned long long* p, unsigned long long v) {
+    return (unsigned long long)__nvvm_atom_add_gen_ll((long long*)p, (long long)v);
+}
+#else
+static __device__ __forceinline__ float4 load_float4(const float* p) { return *(const float4*)p; }
+static __device__ __forceinline__ void store_float4(float* p, float4 v) { *(float4*)p = v; }
 #endif
 
 typedef unsigned long long u64;
@@ -137,37 +155,1240 @@ static __device__ __forceinline__ float softplus_(float x) {
 static __device__ __forceinline__ float log_sigmoid_(float x) { return -softplus_(-x); }
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
+// Building blocks: registers, vector access, sums over a warp and over the threads of a row.
+// ---------------------------------------------------------------------------------------------------------------------------------------
+
+static const unsigned Threads = 256; // of every block below
+
+// W neighbouring numbers in registers: 4 where rows allow it, else 1.
+template <int W> struct Pack { float v[W]; };
+
+static __device__ __forceinline__ bool aligned(const void* p) { return ((u64)p & 15) == 0; }
+
+// Sixteen bytes in one access when `wide`; the caller has looked at the address.
+template <int W> static __device__ __forceinline__ Pack<W> load(const float* p, bool wide) {
+    Pack<W> r;
+    if constexpr (W == 4) {
+        if (wide) {
+            float4 four = load_float4(p);
+            r.v[0] = four.x, r.v[1] = four.y, r.v[2] = four.z, r.v[3] = four.w;
+            return r;
+        }
+    }
+#pragma unroll
+    for (int c = 0; c < W; c++) r.v[c] = p[c];
+    return r;
+}
+
+template <int W> static __device__ __forceinline__ void store(const Pack<W>& r, float* p, bool wide) {
+    if constexpr (W == 4) {
+        if (wide) {
+            store_float4(p, make_float4(r.v[0], r.v[1], r.v[2], r.v[3]));
+            return;
+        }
+    }
+#pragma unroll
+    for (int c = 0; c < W; c++) p[c] = r.v[c];
+}
+
+// Writes, or adds to what stands there.
+template <int W> static __device__ __forceinline__ void store(Pack<W> r, float* p, bool wide, int accumulate) {
+    if (accumulate) {
+        Pack<W> old = load<W>(p, wide);
+#pragma unroll
+        for (int c = 0; c < W; c++) r.v[c] = old.v[c] + r.v[c];
+    }
+    store<W>(r, p, wide);
+}
+
+static __device__ __forceinline__ u64 shfl_xor(u64 v, int lane) {
+    unsigned low = (unsigned)__shfl_xor_sync(AllLanes, (int)(unsigned)v, lane);
+    unsigned high = (unsigned)__shfl_xor_sync(AllLanes, (int)(unsigned)(v >> 32), lane);
+    return (u64)high << 32 | low;
+}
+
+static __device__ __forceinline__ u64 shfl_up(u64 v, int lanes) {
+    unsigned low = (unsigned)__shfl_up_sync(AllLanes, (int)(unsigned)v, lanes);
+    unsigned high = (unsigned)__shfl_up_sync(AllLanes, (int)(unsigned)(v >> 32), lanes);
+    return (u64)high << 32 | low;
+}
+
+// Every lane gets the same bits: the two halves of each exchange add the same two numbers.
+static __device__ __forceinline__ float warp_sum(float v) {
+#pragma unroll
+    for (int lane = 16; lane > 0; lane >>= 1) v += __shfl_xor_sync(AllLanes, v, lane);
+    return v;
+}
+
+static __device__ __forceinline__ double warp_sum(double v) {
+#pragma unroll
+    for (int lane = 16; lane > 0; lane >>= 1) v += __longlong_as_double((long long)shfl_xor((u64)__double_as_longlong(v), lane));
+    return v;
+}
+
+static __device__ __forceinline__ u64 warp_sum(u64 v) {
+#pragma unroll
+    for (int lane = 16; lane > 0; lane >>= 1) v += shfl_xor(v, lane);
+    return v;
+}
+
+static __device__ __forceinline__ u64 warp_max(u64 v) {
+#pragma unroll
+    for (int lane = 16; lane > 0; lane >>= 1) {
+        u64 other = shfl_xor(v, lane);
+        v = other > v ? other : v;
+    }
+    return v;
+}
+
+// T threads that share a row: a warp, or the whole block. Sums go through a warp's lanes first, then over the warps in order, so that
+// they depend on T alone, which the row's length decides.
+template <int T> struct RowThreads {
+    unsigned rank = threadIdx.x % T;
+    unsigned turn = 0;
+
+    // Two places by turns: who writes the next sum cannot meet a warp that still reads this one, and one barrier a sum is enough.
+    template <class V> __device__ __forceinline__ V sum(V v) {
+        v = warp_sum(v);
+        if constexpr (T > 32) {
+            __shared__ V parts[2][Threads / 32];
+            V* part = parts[turn++ & 1];
+            if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = v;
+            __syncthreads();
+            v = part[0];
+#pragma unroll
+            for (unsigned w = 1; w < Threads / 32; w++) v += part[w];
+        }
+        return v;
+    }
+};
+
+// The packs of a row that one of its T threads has in its N registers: f(k, j) for pack k, which begins at column j.
+template <int T, int N, int W, class F> static __device__ __forceinline__ void each_pack(unsigned base, unsigned columns, unsigned rank, F f) {
+#pragma unroll
+    for (int k = 0; k < N / W; k++) {
+        unsigned j = base + (k * T + rank) * W;
+        if (j < columns) f(k, j);
+    }
+}
+
+// A tile of a matrix, f(row, column) for each of its packs: the threads run along its rows, one after the other.
+template <int W, class F> static __device__ __forceinline__ void each_in_tile(unsigned rows, unsigned columns, F f) {
+    unsigned packs = columns / W;
+    unsigned row = threadIdx.x / packs, pack = threadIdx.x % packs;
+    unsigned rowStep = Threads / packs, packStep = Threads % packs;
+    while (row < rows) {
+        f(row, pack * W);
+        row += rowStep, pack += packStep;
+        if (pack >= packs) row++, pack -= packs;
+    }
+}
+
+// Where a block's tile lies: strips of TileColumns, and in each strip tiles of rowsOfTile.
+static const unsigned TileColumns = 1024;
+static const unsigned TileRows = 32; // at most
+
+struct Tile {
+    unsigned row, column, rows, columns;
+    __device__ __forceinline__ Tile(unsigned allRows, unsigned allColumns, unsigned rowsOfTile) {
+        unsigned strips = (allColumns + TileColumns - 1) / TileColumns;
+        row = blockIdx.x / strips * rowsOfTile;
+        column = blockIdx.x % strips * TileColumns;
+        rows = allRows - row < rowsOfTile ? allRows - row : rowsOfTile;
+        columns = allColumns - column < TileColumns ? allColumns - column : TileColumns;
+    }
+};
+
+// ---------------------------------------------------------------------------------------------------------------------------------------
 // Elementwise: unary, binary, affine, SwiGLU, each with its backward.
 // ---------------------------------------------------------------------------------------------------------------------------------------
 
-// y[i] = scale x[i] + shift, or y[i] + that. Grid: a thread for each element. Moves what it must: x once, y once (twice to add).
-extern "C" __global__ void affine(const float* __restrict__ x, float scale, float shift, float* __restrict__ y, int n, int accumulate) {
-    int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < n) {
-        float value = fmaf(scale, x[i], shift);
-        y[i] = accumulate ? y[i] + value : value;
+static const unsigned ElementsOfBlock = 4 * Threads;
+
+// f(in[.][i], result) for every i < n; result k goes to out[k][i], or is added to it where bit k of `add` is set. Grid: ceil(n / 1024)
+// blocks of 256 threads, no shared memory. Moves what it must: each input once, each output once, twice to add. Inputs and outputs may be
+// the same memory: a thread reads what it overwrites first, and adds to its outputs one after the other.
+template <int Inputs, int Outputs, class F>
+static __device__ __forceinline__ void elementwise(const float* const (&in)[Inputs], float* const (&out)[Outputs], int add, unsigned n, F f) {
+    u64 addresses = 0;
+#pragma unroll
+    for (int k = 0; k < Inputs; k++) addresses |= (u64)in[k];
+#pragma unroll
+    for (int k = 0; k < Outputs; k++) addresses |= (u64)out[k];
+    bool wide = (addresses & 15) == 0;
+    unsigned first = blockIdx.x * ElementsOfBlock;
+    unsigned i = first + threadIdx.x * 4;
+    if (wide && i + 4 <= n) {
+        Pack<4> x[Inputs], y[Outputs];
+#pragma unroll
+        for (int k = 0; k < Inputs; k++) x[k] = load<4>(in[k] + i, true);
+#pragma unroll
+        for (int c = 0; c < 4; c++) {
+            float a[Inputs], r[Outputs];
+#pragma unroll
+            for (int k = 0; k < Inputs; k++) a[k] = x[k].v[c];
+            f(a, r);
+#pragma unroll
+            for (int k = 0; k < Outputs; k++) y[k].v[c] = r[k];
+        }
+#pragma unroll
+        for (int k = 0; k < Outputs; k++) store<4>(y[k], out[k] + i, true, add >> k & 1);
+        return;
     }
+    // The last few numbers, or all of them where an address is not aligned: then neighbours go to neighbouring threads.
+    unsigned step = wide ? 1 : Threads;
+    i = wide ? i : first + threadIdx.x;
+#pragma unroll 1
+    for (int c = 0; c < 4 && i < n; c++, i += step) {
+        float a[Inputs], r[Outputs];
+#pragma unroll
+        for (int k = 0; k < Inputs; k++) a[k] = in[k][i];
+        f(a, r);
+#pragma unroll
+        for (int k = 0; k < Outputs; k++) out[k][i] = add >> k & 1 ? out[k][i] + r[k] : r[k];
+    }
+}
+
+// y = value(x), and dx (+)= derivative dy, where the derivative is made of `saved`: x, or y where that is cheaper. See elementwise.
+#define UNARY(name, value, derivative)                                                                                                   \
+    extern "C" __global__ void __launch_bounds__(256) unary_##name(const float* input, float* output, int n) {                           \
+        elementwise<1, 1>({input}, {output}, 0, n, [](const float(&in)[1], float(&result)[1]) {                                          \
+            float x = in[0];                                                                                                             \
+            result[0] = value;                                                                                                           \
+        });                                                                                                                              \
+    }                                                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(256) unary_##name##_backward(                                                           \
+        const float* saved, const float* dOutput, float* dInput, int n, int accumulate) {                                                \
+        elementwise<2, 1>({saved, dOutput}, {dInput}, accumulate, n, [](const float(&in)[2], float(&result)[1]) {                        \
+            float x = in[0], y = in[0], dy = in[1];                                                                                      \
+            (void)x, (void)y;                                                                                                            \
+            result[0] = derivative * dy;                                                                                                 \
+        });                                                                                                                              \
+    }
+
+// gelu(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
+static __device__ __forceinline__ float gelu_inner(float x) { return tanh_((x + x * x * x * 0.044715f) * 0.797884561f); }
+
+static __device__ __forceinline__ float gelu_derivative(float x) {
+    float tanh = gelu_inner(x);
+    float slope = 0.797884561f * (1.0f + x * x * (3.0f * 0.044715f));
+    return (1.0f + tanh + x * (1.0f - tanh * tanh) * slope) * 0.5f;
+}
+
+UNARY(negate, -x, -1.0f)
+UNARY(exp, exp_(x), y)
+UNARY(log, log_(x), (1.0f / x))
+UNARY(sigmoid, sigmoid_(x), (y * (1.0f - y)))
+UNARY(log_sigmoid, log_sigmoid_(x), sigmoid_(-x))
+UNARY(relu, x < 0.0f ? 0.0f : x, (x > 0.0f ? 1.0f : 0.0f))
+UNARY(square, x * x, (x + x))
+UNARY(tanh, tanh_(x), (1.0f - y * y))
+UNARY(abs, fabsf(x), (x < 0.0f ? -1.0f : x > 0.0f ? 1.0f : 0.0f))
+UNARY(gelu, x * 0.5f * (1.0f + gelu_inner(x)), gelu_derivative(x))
+
+// y = value(a, b); the gradient of a (first) and of b (second). See elementwise; an input that a derivative does not name is not read.
+#define BINARY(name, value, first, second)                                                                                               \
+    extern "C" __global__ void __launch_bounds__(256) binary_##name(const float* pa, const float* pb, float* py, int n) {                \
+        elementwise<2, 1>({pa, pb}, {py}, 0, n, [](const float(&in)[2], float(&result)[1]) {                                             \
+            float a = in[0], b = in[1];                                                                                                  \
+            result[0] = value;                                                                                                           \
+        });                                                                                                                              \
+    }                                                                                                                                    \
+    BINARY_BACKWARD(binary_##name##_backward_first, first)                                                                               \
+    BINARY_BACKWARD(binary_##name##_backward_second, second)
+
+#define BINARY_BACKWARD(name, derivative)                                                                                                \
+    extern "C" __global__ void __launch_bounds__(256) name(                                                                              \
+        const float* pa, const float* pb, const float* pdy, float* pd, int n, int accumulate) {                                          \
+        elementwise<3, 1>({pa, pb, pdy}, {pd}, accumulate, n, [](const float(&in)[3], float(&result)[1]) {                               \
+            float a = in[0], b = in[1], dy = in[2];                                                                                      \
+            (void)a, (void)b;                                                                                                            \
+            result[0] = derivative;                                                                                                      \
+        });                                                                                                                              \
+    }
+
+BINARY(add, a + b, dy, dy)
+BINARY(subtract, a - b, dy, -dy)
+BINARY(multiply, a * b, b * dy, a * dy)
+BINARY(divide, a / b, 1.0f / b * dy, -a / (b * b) * dy)
+
+// y = scale x + shift, or y + that.
+extern "C" __global__ void __launch_bounds__(256) affine(const float* x, float scale, float shift, float* y, int n, int accumulate) {
+    elementwise<1, 1>({x}, {y}, accumulate, n, [=](const float(&in)[1], float(&result)[1]) { result[0] = fmaf(scale, in[0], shift); });
+}
+
+// y = silu(gate) up, silu(z) = z sigmoid(z).
+extern "C" __global__ void __launch_bounds__(256) swiglu(const float* gate, const float* up, float* y, int n) {
+    elementwise<2, 1>({gate, up}, {y}, 0, n, [](const float(&in)[2], float(&result)[1]) { result[0] = in[0] * sigmoid_(in[0]) * in[1]; });
+}
+
+extern "C" __global__ void __launch_bounds__(256) swiglu_backward(
+    const float* gate, const float* up, const float* dy, float* dGate, float* dUp, int n, int accumulateGate, int accumulateUp) {
+    int add = accumulateGate | accumulateUp << 1;
+    elementwise<3, 2>({gate, up, dy}, {dGate, dUp}, add, n, [](const float(&in)[3], float(&result)[2]) {
+        float z = in[0];
+        float sigmoid = sigmoid_(z);
+        float silu = z * sigmoid;
+        float slope = fmaf(silu, 1.0f - sigmoid, sigmoid);
+        result[0] = in[2] * in[1] * slope;
+        result[1] = in[2] * silu;
+    });
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
 // Reductions: sum, segment sum, column sum, bias, each with its backward.
 // ---------------------------------------------------------------------------------------------------------------------------------------
 
+static const unsigned SumBlock = 4096;
+
+// The numbers of block b of x, thread by thread: f(x[i]) for 16 of them at most. Which thread gets which does not depend on the address.
+template <class F> static __device__ __forceinline__ void each_of_block(const float* x, unsigned n, F f) {
+    bool wide = aligned(x);
+#pragma unroll
+    for (unsigned k = 0; k < SumBlock / (4 * Threads); k++) {
+        unsigned i = blockIdx.x * SumBlock + (k * Threads + threadIdx.x) * 4;
+        if (i + 4 <= n) {
+            Pack<4> v = load<4>(x + i, wide);
+#pragma unroll
+            for (int c = 0; c < 4; c++) f(v.v[c]);
+        } else {
+            for (; i < n; i++) f(x[i]);
+        }
+    }
+}
+
+// y[b] = scale times the sum of block b of 4096 numbers of x. The launcher goes on with the blocks' sums until one is left, so the order
+// depends on n alone. Grid: ceil(n / 4096) blocks; 64 bytes of shared memory. Moves what it must: x once, a number a block.
+extern "C" __global__ void __launch_bounds__(256) sum_blocks(const float* x, int n, float scale, float* y) {
+    float total = 0.0f;
+    each_of_block(x, n, [&](float v) { total += v; });
+    total = RowThreads<Threads>().sum(total);
+    if (threadIdx.x == 0) y[blockIdx.x] = scale * total;
+}
+
+// dx[i] (+)= scale dSum[0]. Grid: ceil(n / 4096) blocks. Moves dx once (twice to add), and dSum once a warp: 32 bytes to 2048.
+extern "C" __global__ void __launch_bounds__(256) sum_backward(const float* dSum, float scale, float* dx, int n, int accumulate) {
+    float value = scale * dSum[0];
+    bool wide = aligned(dx);
+#pragma unroll
+    for (unsigned k = 0; k < 4; k++) {
+        unsigned first = blockIdx.x * SumBlock + k * 4 * Threads;
+        unsigned i = first + threadIdx.x * 4;
+        if (wide && i + 4 <= (unsigned)n) {
+            store<4>({value, value, value, value}, dx + i, true, accumulate);
+        } else {
+            unsigned step = wide ? 1 : Threads;
+            i = wide ? i : first + threadIdx.x;
+#pragma unroll 1
+            for (int c = 0; c < 4 && i < (unsigned)n; c++, i += step) store<1>({value}, dx + i, false, accumulate);
+        }
+    }
+}
+
+// sum[s] = the sum of x[offsets[s] .. offsets[s + 1]): lane l adds every 32nd number from l on, then the lanes. Grid: a warp a segment, 8
+// to a block. Moves x and sum once, and two offsets a segment.
+extern "C" __global__ void __launch_bounds__(256) segment_sum(const float* x, const int* offsets, int segments, float* sum) {
+    unsigned s = blockIdx.x * 8 + threadIdx.x / 32;
+    if (s >= (unsigned)segments) return;
+    unsigned lane = threadIdx.x % 32, end = offsets[s + 1];
+    float total = 0.0f;
+    for (unsigned i = offsets[s] + lane; i < end; i += 32) total += x[i];
+    total = warp_sum(total);
+    if (lane == 0) sum[s] = total;
+}
+
+// dx[i] (+)= dSum[s] for every i of segment s. Grid: as segment_sum. Moves dx once (twice to add), a gradient and two offsets a segment.
+extern "C" __global__ void __launch_bounds__(256) segment_sum_backward(
+    const float* dSum, const int* offsets, int segments, float* dx, int accumulate) {
+    unsigned s = blockIdx.x * 8 + threadIdx.x / 32;
+    if (s >= (unsigned)segments) return;
+    unsigned lane = threadIdx.x % 32, end = offsets[s + 1];
+    float value = dSum[s];
+    for (unsigned i = offsets[s] + lane; i < end; i += 32) store<1>({value}, dx + i, false, accumulate);
+}
+
+// Sums down the columns of a matrix, the rows in chunks of 128: partial [chunks, columns]. The launcher sums that the same way until one
+// row is left, so the order depends on the number of rows alone (and which lane has a column on the number of columns). A warp has 32 W
+// columns of every 8th row of the chunk; then the warps are added in order. Grid: ceil(columns / (32 W)) strips times chunks, W = 4 where
+// columns is a multiple of 4, else 1; 4 KiB of shared memory for the sums, 512 bytes for each number that a row has. Moves the
+// matrix once and a 128th of it as partial sums.
+static const unsigned ChunkRows = 128;
+
+template <int W, class Term>
+static __device__ __forceinline__ void column_sum_of(unsigned rows, unsigned columns, bool wide, float* partial, int accumulate, Term term) {
+    __shared__ float sums[Threads / 32][32 * W];
+    unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    unsigned strips = (columns + 32 * W - 1) / (32 * W);
+    unsigned strip = blockIdx.x % strips * (32 * W), chunk = blockIdx.x / strips;
+    unsigned first = chunk * ChunkRows;
+    unsigned count = rows - first < ChunkRows ? rows - first : ChunkRows;
+    unsigned j = strip + lane * W;
+    Pack<W> total;
+#pragma unroll
+    for (int c = 0; c < W; c++) total.v[c] = 0.0f;
+    if (j < columns) {
+#pragma unroll 4
+        for (unsigned r = warp; r < count; r += Threads / 32) {
+            Pack<W> v = term(r, (first + r) * columns + j, wide);
+#pragma unroll
+            for (int c = 0; c < W; c++) total.v[c] += v.v[c];
+        }
+    }
+    store<W>(total, &sums[warp][lane * W], true);
+    __syncthreads();
+    j = strip + threadIdx.x;
+    if (threadIdx.x < 32 * W && j < columns) {
+        float value = sums[0][threadIdx.x];
+#pragma unroll
+        for (unsigned w = 1; w < Threads / 32; w++) value += sums[w][threadIdx.x];
+        store<1>({value}, partial + chunk * columns + j, false, accumulate);
+    }
+}
+
+// The numbers that each row of a chunk has, read once by the block: v[r] for row r of the chunk.
+static __device__ __forceinline__ void chunk_numbers(const float* rowNumbers, unsigned rows, unsigned columns, int W, float* v) {
+    unsigned strips = (columns + 32 * W - 1) / (32 * W);
+    unsigned row = blockIdx.x / strips * ChunkRows + threadIdx.x;
+    if (threadIdx.x < ChunkRows && row < rows) v[threadIdx.x] = rowNumbers[row];
+}
+
+template <int W> static __device__ __forceinline__ void column_sum_body(const float* x, unsigned rows, unsigned columns, float* partial, int accumulate) {
+    column_sum_of<W>(rows, columns, aligned(x), partial, accumulate, [=](unsigned, unsigned at, bool wide) { return load<W>(x + at, wide); });
+}
+
+extern "C" __global__ void __launch_bounds__(256) column_sum(const float* x, int rows, int columns, float* partial, int accumulate) {
+    if (columns % 4 == 0) column_sum_body<4>(x, rows, columns, partial, accumulate);
+    else column_sum_body<1>(x, rows, columns, partial, accumulate);
+}
+
+// y[r, :] += bias, in place. Grid: strips of 1024 columns times tiles of rowsOfTile (at most 32) rows; 4 KiB of shared memory. Moves y
+// twice and the bias once a tile: with 32 rows 1.016 times the fewest bytes.
+template <int W> static __device__ __forceinline__ void add_bias_tile(float* y, const float* bias, unsigned rows, unsigned columns, unsigned rowsOfTile, bool wide) {
+    __shared__ __align__(16) float staged[TileColumns];
+    Tile tile(rows, columns, rowsOfTile);
+    for (unsigned j = threadIdx.x; j < tile.columns; j += Threads) staged[j] = bias[tile.column + j];
+    __syncthreads();
+    each_in_tile<W>(tile.rows, tile.columns, [=](unsigned row, unsigned j) {
+        store<W>(load<W>(&staged[j], true), y + (tile.row + row) * columns + tile.column + j, wide, 1);
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(256) add_bias(float* y, const float* bias, int rows, int columns, int rowsOfTile) {
+    if (columns % 4 == 0) add_bias_tile<4>(y, bias, rows, columns, rowsOfTile, aligned(y));
+    else add_bias_tile<1>(y, bias, rows, columns, rowsOfTile, false);
+}
+
 // ---------------------------------------------------------------------------------------------------------------------------------------
 // Rows: gather, scatter-add over a sorted index.
 // ---------------------------------------------------------------------------------------------------------------------------------------
+
+// y[i, :] = table[index[i], :]. Grid: as add_bias; 128 bytes of shared memory. Moves the rows that are named and y once, the index once a
+// strip of 1024 columns.
+template <int W> static __device__ __forceinline__ void gather_tile(
+    const float* table, const int* index, unsigned count, unsigned columns, unsigned rowsOfTile, float* y, bool wide) {
+    __shared__ unsigned rows[TileRows];
+    Tile tile(count, columns, rowsOfTile);
+    if (threadIdx.x < tile.rows) rows[threadIdx.x] = index[tile.row + threadIdx.x];
+    __syncthreads();
+    each_in_tile<W>(tile.rows, tile.columns, [=](unsigned row, unsigned j) {
+        j += tile.column;
+        store<W>(load<W>(table + rows[row] * columns + j, wide), y + (tile.row + row) * columns + j, wide);
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(256) gather_rows(
+    const float* table, const int* index, int count, int columns, int rowsOfTile, float* y) {
+    if (columns % 4 == 0) gather_tile<4>(table, index, count, columns, rowsOfTile, y, aligned(table) && aligned(y));
+    else gather_tile<1>(table, index, count, columns, rowsOfTile, y, false);
+}
+
+// Row rows[s] of the table (+)= the rows y[order[k], :] for k in [starts[s], starts[s + 1]), one after the other: the host has sorted the
+// index, so a sum's order is that of the rows of y. A segment without rows writes zeros. Grid: a thread for each pack of each segment, no
+// shared memory. Moves y and the table's rows once (twice to add), and for every warp the segments' bounds and the order.
+template <int W> static __device__ __forceinline__ void scatter_rows(
+    const float* y, const int* starts, const int* rows, const int* order, unsigned segments, unsigned columns, float* table, int accumulate,
+    bool wide) {
+    unsigned item = blockIdx.x * Threads + threadIdx.x, packs = columns / W;
+    unsigned s = item / packs, j = item % packs * W;
+    if (s >= segments) return;
+    float* place = table + (unsigned)rows[s] * columns + j;
+    Pack<W> total;
+    if (accumulate) {
+        total = load<W>(place, wide);
+    } else {
+#pragma unroll
+        for (int c = 0; c < W; c++) total.v[c] = 0.0f;
+    }
+    int end = starts[s + 1];
+    for (int k = starts[s]; k < end; k++) {
+        Pack<W> v = load<W>(y + (unsigned)order[k] * columns + j, wide);
+#pragma unroll
+        for (int c = 0; c < W; c++) total.v[c] += v.v[c];
+    }
+    store<W>(total, place, wide);
+}
+
+extern "C" __global__ void __launch_bounds__(256) scatter_add_rows(
+    const float* y, const int* starts, const int* rows, const int* order, int segments, int columns, float* table, int accumulate) {
+    if (columns % 4 == 0) scatter_rows<4>(y, starts, rows, order, segments, columns, table, accumulate, aligned(y) && aligned(table));
+    else scatter_rows<1>(y, starts, rows, order, segments, columns, table, accumulate, false);
+}
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
 // Norms: RMSNorm and LayerNorm, forward and backward.
 // ---------------------------------------------------------------------------------------------------------------------------------------
 
+// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 6144, the block a row; _long
+// beyond. The first two hold the row in registers between its sum and the last pass, so that it is read once, and the weights in shared
+// memory (4 bytes a column, 8 with a bias) for all rows of the block; _long reads row and weights again in every pass, which a level 2 cache
+// may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Bytes that must be moved: the rows of each matrix once and the
+// weights once a block, with 32 rows in a block 1.03 times what one reading of the weights would make of it. Where columns is a multiple
+// of 4 a thread has packs of 4 neighbours, else of 1.
+template <bool Held> static __device__ __forceinline__ void stage(const float* numbers, unsigned columns, float* shared) {
+    if (Held) {
+        for (unsigned j = threadIdx.x; j < columns; j += Threads) shared[j] = numbers[j];
+    }
+}
+
+extern __shared__ float4 dynamicShared[];
+
+template <int T, int N, bool Held, int W> static __device__ __forceinline__ void rms_norm(
+    const float* x, const float* weight, unsigned rows, unsigned columns, float epsilon, unsigned rowsOfBlock, float* y, float* reciprocal) {
+    float* staged = (float*)dynamicShared;
+    stage<Held>(weight, columns, staged);
+    if (Held) __syncthreads();
+    bool wide = aligned(x) && aligned(y), wideWeight = aligned(weight);
+    RowThreads<T> threads;
+    unsigned row = blockIdx.x * rowsOfBlock;
+    unsigned end = rows - row < rowsOfBlock ? rows : row + rowsOfBlock;
+    for (row += threadIdx.x / T; row < end; row += Threads / T) {
+        const float* rowX = x + row * columns;
+        float* rowY = y + row * columns;
+        Pack<W> v[N / W];
+        float dot = 0.0f;
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) { v[k] = load<W>(rowX + j, wide); });
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned) {
+#pragma unroll
+                for (int c = 0; c < W; c++) dot = fmaf(v[k].v[c], v[k].v[c], dot);
+            });
+        }
+        float scale = 1.0f / sqrtf(threads.sum(dot) / (float)columns + epsilon);
+        if (threads.rank == 0) reciprocal[row] = scale;
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                if (!Held) v[k] = load<W>(rowX + j, wide);
+                Pack<W> w = Held ? load<W>(staged + j, true) : load<W>(weight + j, wideWeight);
+#pragma unroll
+                for (int c = 0; c < W; c++) w.v[c] = v[k].v[c] * scale * w.v[c];
+                store<W>(w, rowY + j, wide);
+            });
+        }
+    }
+}
+
+// With n = x r, r = 1 / rms: dx = r (w dy - n mean(n w dy)).
+template <int T, int N, bool Held, int W> static __device__ __forceinline__ void rms_norm_backward_input(
+    const float* x, const float* weight, const float* reciprocal, const float* dy, unsigned rows, unsigned columns, unsigned rowsOfBlock,
+    float* dx, int accumulate) {
+    float* staged = (float*)dynamicShared;
+    stage<Held>(weight, columns, staged);
+    if (Held) __syncthreads();
+    bool wide = aligned(x) && aligned(dy) && aligned(dx), wideWeight = aligned(weight);
+    RowThreads<T> threads;
+    unsigned row = blockIdx.x * rowsOfBlock;
+    unsigned end = rows - row < rowsOfBlock ? rows : row + rowsOfBlock;
+    for (row += threadIdx.x / T; row < end; row += Threads / T) {
+        const float *rowX = x + row * columns, *rowDy = dy + row * columns;
+        float* rowDx = dx + row * columns;
+        Pack<W> v[N / W], d[N / W];
+        float dot = 0.0f;
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                v[k] = load<W>(rowX + j, wide);
+                d[k] = load<W>(rowDy + j, wide);
+            });
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                Pack<W> w = Held ? load<W>(staged + j, true) : load<W>(weight + j, wideWeight);
+#pragma unroll
+                for (int c = 0; c < W; c++) {
+                    d[k].v[c] = w.v[c] * d[k].v[c];
+                    dot = fmaf(v[k].v[c], d[k].v[c], dot);
+                }
+            });
+        }
+        float r = reciprocal[row];
+        float pull = r * r * r * threads.sum(dot) / (float)columns;
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                if (!Held) {
+                    v[k] = load<W>(rowX + j, wide);
+                    d[k] = load<W>(rowDy + j, wide);
+                    Pack<W> w = load<W>(weight + j, wideWeight);
+#pragma unroll
+                    for (int c = 0; c < W; c++) d[k].v[c] = w.v[c] * d[k].v[c];
+                }
+                Pack<W> value;
+#pragma unroll
+                for (int c = 0; c < W; c++) value.v[c] = d[k].v[c] * r - v[k].v[c] * pull;
+                store<W>(value, rowDx + j, wide, accumulate);
+            });
+        }
+    }
+}
+
+template <int T, int N, bool Held, int W> static __device__ __forceinline__ void layer_norm(
+    const float* x, const float* weight, const float* bias, unsigned rows, unsigned columns, float epsilon, unsigned rowsOfBlock, float* y,
+    float* mean, float* reciprocal) {
+    float *staged = (float*)dynamicShared, *stagedBias = staged + (columns + 3) / 4 * 4;
+    stage<Held>(weight, columns, staged);
+    stage<Held>(bias, columns, stagedBias);
+    if (Held) __syncthreads();
+    bool wide = aligned(x) && aligned(y), wideWeight = aligned(weight), wideBias = aligned(bias);
+    RowThreads<T> threads;
+    unsigned row = blockIdx.x * rowsOfBlock;
+    unsigned end = rows - row < rowsOfBlock ? rows : row + rowsOfBlock;
+    for (row += threadIdx.x / T; row < end; row += Threads / T) {
+        const float* rowX = x + row * columns;
+        float* rowY = y + row * columns;
+        Pack<W> v[N / W];
+        float sum = 0.0f, squares = 0.0f;
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) { v[k] = load<W>(rowX + j, wide); });
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned) {
+#pragma unroll
+                for (int c = 0; c < W; c++) sum += v[k].v[c];
+            });
+        }
+        float center = threads.sum(sum) / (float)columns;
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                if (!Held) v[k] = load<W>(rowX + j, wide);
+#pragma unroll
+                for (int c = 0; c < W; c++) {
+                    v[k].v[c] = v[k].v[c] - center;
+                    squares = fmaf(v[k].v[c], v[k].v[c], squares);
+                }
+            });
+        }
+        float r = 1.0f / sqrtf(threads.sum(squares) / (float)columns + epsilon);
+        if (threads.rank == 0) {
+            mean[row] = center;
+            reciprocal[row] = r;
+        }
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                if (!Held) {
+                    v[k] = load<W>(rowX + j, wide);
+#pragma unroll
+                    for (int c = 0; c < W; c++) v[k].v[c] = v[k].v[c] - center;
+                }
+                Pack<W> w = Held ? load<W>(staged + j, true) : load<W>(weight + j, wideWeight);
+                Pack<W> b = Held ? load<W>(stagedBias + j, true) : load<W>(bias + j, wideBias);
+#pragma unroll
+                for (int c = 0; c < W; c++) w.v[c] = v[k].v[c] * r * w.v[c] + b.v[c];
+                store<W>(w, rowY + j, wide);
+            });
+        }
+    }
+}
+
+// With n = (x - mean) r: dx = r (w dy - mean(w dy) - n mean(n w dy)).
+template <int T, int N, bool Held, int W> static __device__ __forceinline__ void layer_norm_backward_input(
+    const float* x, const float* weight, const float* mean, const float* reciprocal, const float* dy, unsigned rows, unsigned columns,
+    unsigned rowsOfBlock, float* dx, int accumulate) {
+    float* staged = (float*)dynamicShared;
+    stage<Held>(weight, columns, staged);
+    if (Held) __syncthreads();
+    bool wide = aligned(x) && aligned(dy) && aligned(dx), wideWeight = aligned(weight);
+    RowThreads<T> threads;
+    unsigned row = blockIdx.x * rowsOfBlock;
+    unsigned end = rows - row < rowsOfBlock ? rows : row + rowsOfBlock;
+    for (row += threadIdx.x / T; row < end; row += Threads / T) {
+        const float *rowX = x + row * columns, *rowDy = dy + row * columns;
+        float* rowDx = dx + row * columns;
+        float center = mean[row], r = reciprocal[row];
+        Pack<W> v[N / W], d[N / W];
+        float sum = 0.0f, dot = 0.0f;
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                v[k] = load<W>(rowX + j, wide);
+                d[k] = load<W>(rowDy + j, wide);
+            });
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                Pack<W> w = Held ? load<W>(staged + j, true) : load<W>(weight + j, wideWeight);
+#pragma unroll
+                for (int c = 0; c < W; c++) {
+                    sum = fmaf(w.v[c], d[k].v[c], sum);
+                    d[k].v[c] = w.v[c] * d[k].v[c];
+                    dot = fmaf(v[k].v[c], d[k].v[c], dot);
+                }
+            });
+        }
+        sum = threads.sum(sum);
+        dot = (threads.sum(dot) - center * sum) * r;
+        float shift = sum / (float)columns, pull = dot / (float)columns;
+        for (unsigned base = 0; base == 0 || (!Held && base < columns); base += T * N) {
+            each_pack<T, N, W>(base, columns, threads.rank, [&](int k, unsigned j) {
+                if (!Held) {
+                    v[k] = load<W>(rowX + j, wide);
+                    d[k] = load<W>(rowDy + j, wide);
+                    Pack<W> w = load<W>(weight + j, wideWeight);
+#pragma unroll
+                    for (int c = 0; c < W; c++) d[k].v[c] = w.v[c] * d[k].v[c];
+                }
+                Pack<W> value;
+#pragma unroll
+                for (int c = 0; c < W; c++) {
+                    float normal = (v[k].v[c] - center) * r;
+                    value.v[c] = (d[k].v[c] - shift - normal * pull) * r;
+                }
+                store<W>(value, rowDx + j, wide, accumulate);
+            });
+        }
+    }
+}
+
+#define NORM_BY_LENGTH(name, suffix, T, N, held, parameters, arguments)                                                                  \
+    extern "C" __global__ void __launch_bounds__(256) name##_##suffix parameters {                                                       \
+        if (columns % 4 == 0) name<T, N, held, 4> arguments;                                                                             \
+        else name<T, N, held, 1> arguments;                                                                                              \
+    }
+#define NORM(name, parameters, arguments)                                                                                                \
+    NORM_BY_LENGTH(name, warp, 32, 32, true, parameters, arguments)                                                                      \
+    NORM_BY_LENGTH(name, block, 256, 24, true, parameters, arguments)                                                                    \
+    NORM_BY_LENGTH(name, long, 256, 24, false, parameters, arguments)
+
+NORM(rms_norm,
+    (const float* x, const float* weight, int rows, int columns, float epsilon, int rowsOfBlock, float* y, float* reciprocal),
+    (x, weight, rows, columns, epsilon, rowsOfBlock, y, reciprocal))
+NORM(rms_norm_backward_input,
+    (const float* x, const float* weight, const float* reciprocal, const float* dy, int rows, int columns, int rowsOfBlock, float* dx,
+        int accumulate),
+    (x, weight, reciprocal, dy, rows, columns, rowsOfBlock, dx, accumulate))
+NORM(layer_norm,
+    (const float* x, const float* weight, const float* bias, int rows, int columns, float epsilon, int rowsOfBlock, float* y, float* mean,
+        float* reciprocal),
+    (x, weight, bias, rows, columns, epsilon, rowsOfBlock, y, mean, reciprocal))
+NORM(layer_norm_backward_input,
+    (const float* x, const float* weight, const float* mean, const float* reciprocal, const float* dy, int rows, int columns,
+        int rowsOfBlock, float* dx, int accumulate),
+    (x, weight, mean, reciprocal, dy, rows, columns, rowsOfBlock, dx, accumulate))
+
+// dWeight [columns] as a column sum of dy n: grid, shared memory and bytes as column_sum, with two matrices.
+template <int W> static __device__ __forceinline__ void rms_norm_weight_sum(
+    const float* x, const float* reciprocal, const float* dy, unsigned rows, unsigned columns, float* partial, int accumulate) {
+    __shared__ float scales[ChunkRows];
+    chunk_numbers(reciprocal, rows, columns, W, scales);
+    __syncthreads();
+    column_sum_of<W>(rows, columns, aligned(x) && aligned(dy), partial, accumulate, [=](unsigned row, unsigned at, bool wide) {
+        Pack<W> v = load<W>(x + at, wide), d = load<W>(dy + at, wide);
+#pragma unroll
+        for (int c = 0; c < W; c++) v.v[c] = d.v[c] * v.v[c] * scales[row];
+        return v;
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(256) rms_norm_backward_weight(
+    const float* x, const float* reciprocal, const float* dy, int rows, int columns, float* partial, int accumulate) {
+    if (columns % 4 == 0) rms_norm_weight_sum<4>(x, reciprocal, dy, rows, columns, partial, accumulate);
+    else rms_norm_weight_sum<1>(x, reciprocal, dy, rows, columns, partial, accumulate);
+}
+
+template <int W> static __device__ __forceinline__ void layer_norm_weight_sum(
+    const float* x, const float* mean, const float* reciprocal, const float* dy, unsigned rows, unsigned columns, float* partial,
+    int accumulate) {
+    __shared__ float centers[ChunkRows], scales[ChunkRows];
+    chunk_numbers(mean, rows, columns, W, centers);
+    chunk_numbers(reciprocal, rows, columns, W, scales);
+    __syncthreads();
+    column_sum_of<W>(rows, columns, aligned(x) && aligned(dy), partial, accumulate, [=](unsigned row, unsigned at, bool wide) {
+        Pack<W> v = load<W>(x + at, wide), d = load<W>(dy + at, wide);
+#pragma unroll
+        for (int c = 0; c < W; c++) v.v[c] = d.v[c] * ((v.v[c] - centers[row]) * scales[row]);
+        return v;
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(256) layer_norm_backward_weight(
+    const float* x, const float* mean, const float* reciprocal, const float* dy, int rows, int columns, float* partial, int accumulate) {
+    if (columns % 4 == 0) layer_norm_weight_sum<4>(x, mean, reciprocal, dy, rows, columns, partial, accumulate);
+    else layer_norm_weight_sum<1>(x, mean, reciprocal, dy, rows, columns, partial, accumulate);
+}
+
 // ---------------------------------------------------------------------------------------------------------------------------------------
-// Log-probs: fused log-softmax and target gather, its backward, KL of rows, sampling.
+// Log-probs: fused log-softmax and target gather, its backward, KL of rows.
 // ---------------------------------------------------------------------------------------------------------------------------------------
+
+// max, and the sum of exp(z - max): of a part of a row, in one pass.
+struct MaxSum { float max, sum; };
+
+// What the sum is relative to: the largest, or 0 while all are -inf, which then count 0 and not NaN.
+static __device__ __forceinline__ float shift_of(float max) { return max == -__builtin_inff() ? 0.0f : max; }
+
+static __device__ __forceinline__ MaxSum combine(MaxSum a, MaxSum b) {
+    float max = a.max > b.max ? a.max : b.max;
+    float shift = shift_of(max);
+    return {max, a.sum * exp_(a.max - shift) + b.sum * exp_(b.max - shift)};
+}
+
+// log sum_j exp(z_j) in one pass over the row (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"): each thread takes
+// 8 numbers at a time, and what it has is scaled when they have a larger one; then lanes and warps are combined in order. A NaN is not
+// the largest, but makes the sum NaN; an infinite largest gives NaN, as on the CPU.
+template <int T, int W> static __device__ __forceinline__ float log_sum_exp(const float* z, unsigned length, bool wide, RowThreads<T>& threads) {
+    const int N = 8;
+    const float infinity = __builtin_inff();
+    MaxSum all = {-infinity, 0.0f};
+    for (unsigned base = 0; base < length; base += T * N) {
+        float v[N];
+        float max = all.max;
+#pragma unroll
+        for (int k = 0; k < N; k++) v[k] = -infinity;
+        each_pack<T, N, W>(base, length, threads.rank, [&](int k, unsigned j) {
+            Pack<W> pack = load<W>(z + j, wide);
+#pragma unroll
+            for (int c = 0; c < W; c++) v[k * W + c] = pack.v[c];
+        });
+#pragma unroll
+        for (int k = 0; k < N; k++) max = v[k] > max ? v[k] : max;
+        float shift = shift_of(max);
+        float sum = all.sum * exp_(all.max - shift);
+#pragma unroll
+        for (int k = 0; k < N; k++) sum += exp_(v[k] - shift);
+        all = {max, sum};
+    }
+#pragma unroll 1
+    for (int lane = 16; lane > 0; lane >>= 1) {
+        all = combine(all, {__shfl_xor_sync(AllLanes, all.max, lane), __shfl_xor_sync(AllLanes, all.sum, lane)});
+    }
+    if constexpr (T > 32) {
+        __shared__ MaxSum parts[2][Threads / 32];
+        MaxSum* part = parts[threads.turn++ & 1];
+        if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = all;
+        __syncthreads();
+        all = part[0];
+#pragma unroll 1
+        for (unsigned w = 1; w < Threads / 32; w++) all = combine(all, part[w]);
+    }
+    float value = all.max + log_(all.sum);
+    return fabsf(all.max) == infinity ? __int_as_float(0x7fc00000) : value;
+}
+
+// logProb[r] = z[r, targets[r]] - logSumExp[r]. _warp up to 1024 words: a warp a row, 8 to a block; _block beyond: a block a row, 128 bytes
+// of shared memory. Moves what it must: the logits once, and a number each of targets, logProb and logSumExp; the target's logit
+// is read a second time.
+template <int T, int W> static __device__ __forceinline__ void log_softmax_gather(
+    const float* logits, const int* targets, unsigned rows, unsigned vocabulary, float* logProb, float* logSumExp) {
+    RowThreads<T> threads;
+    unsigned row = blockIdx.x * (Threads / T) + threadIdx.x / T;
+    if (row >= rows) return;
+    const float* z = logits + row * vocabulary;
+    float value = log_sum_exp<T, W>(z, vocabulary, aligned(logits), threads);
+    if (threads.rank == 0) {
+        logSumExp[row] = value;
+        logProb[row] = z[targets[row]] - value;
+    }
+}
+
+#define LOG_SOFTMAX_GATHER(suffix, T)                                                                                                    \
+    extern "C" __global__ void __launch_bounds__(256) log_softmax_gather_##suffix(                                                       \
+        const float* logits, const int* targets, int rows, int vocabulary, float* logProb, float* logSumExp) {                           \
+        if (vocabulary % 4 == 0) log_softmax_gather<T, 4>(logits, targets, rows, vocabulary, logProb, logSumExp);                        \
+        else log_softmax_gather<T, 1>(logits, targets, rows, vocabulary, logProb, logSumExp);                                            \
+    }
+
+LOG_SOFTMAX_GATHER(warp, 32)
+LOG_SOFTMAX_GATHER(block, 256)
+
+// In place: z[r, j] becomes dLogProb[r] ([j == target] - exp(z[r, j] - logSumExp[r])). Grid: as add_bias; 384 bytes of shared memory.
+// Moves the logits twice, which it must, and three numbers a row for each strip of 1024 words.
+template <int W> static __device__ __forceinline__ void log_softmax_gather_backward_tile(
+    float* logits, const int* targets, unsigned rows, unsigned vocabulary, const float* logSumExp, const float* dLogProb, unsigned rowsOfTile,
+    bool wide) {
+    __shared__ float shifts[TileRows], gradients[TileRows];
+    __shared__ unsigned words[TileRows];
+    Tile tile(rows, vocabulary, rowsOfTile);
+    if (threadIdx.x < tile.rows) {
+        unsigned row = tile.row + threadIdx.x;
+        shifts[threadIdx.x] = logSumExp[row];
+        gradients[threadIdx.x] = dLogProb[row];
+        words[threadIdx.x] = targets[row];
+    }
+    __syncthreads();
+    each_in_tile<W>(tile.rows, tile.columns, [=](unsigned row, unsigned j) {
+        j += tile.column;
+        float* place = logits + (tile.row + row) * vocabulary + j;
+        float shift = shifts[row], d = gradients[row];
+        unsigned word = words[row];
+        Pack<W> z = load<W>(place, wide);
+#pragma unroll
+        for (int c = 0; c < W; c++) {
+            float value = exp_(z.v[c] - shift) * -d;
+            z.v[c] = j + c == word ? value + d : value;
+        }
+        store<W>(z, place, wide);
+    });
+}
+
+extern "C" __global__ void __launch_bounds__(256) log_softmax_gather_backward(
+    float* logits, const int* targets, int rows, int vocabulary, const float* logSumExp, const float* dLogProb, int rowsOfTile) {
+    if (vocabulary % 4 == 0) {
+        log_softmax_gather_backward_tile<4>(logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, aligned(logits));
+    } else {
+        log_softmax_gather_backward_tile<1>(logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, false);
+    }
+}
+
+// kl[r] = KL(softmax(p[r, :]) || softmax(q[r, :])) = sum_j p_j (log p_j - log q_j). Grid and shared memory as log_softmax_gather. Must read p
+// and q once; reads them twice, the second time with both log-sum-exps at hand: sums of differences of log-probs keep their digits
+// where the two distributions are close, what one pass could give does not.
+template <int T, int W> static __device__ __forceinline__ void row_kl(const float* p, const float* q, unsigned rows, unsigned vocabulary, float* kl) {
+    const int N = 8;
+    RowThreads<T> threads;
+    unsigned row = blockIdx.x * (Threads / T) + threadIdx.x / T;
+    if (row >= rows) return;
+    bool wide = aligned(p) && aligned(q);
+    p += row * vocabulary;
+    q += row * vocabulary;
+    float pShift = 0.0f, qShift = 0.0f;
+#pragma unroll 1
+    for (int of = 0; of < 2; of++) {
+        pShift = qShift;
+        qShift = log_sum_exp<T, W>(of == 0 ? p : q, vocabulary, wide, threads);
+    }
+    float total = 0.0f;
+    for (unsigned base = 0; base < vocabulary; base += T * N) {
+        each_pack<T, N, W>(base, vocabulary, threads.rank, [&](int, unsigned j) {
+            Pack<W> zp = load<W>(p + j, wide), zq = load<W>(q + j, wide);
+#pragma unroll
+            for (int c = 0; c < W; c++) {
+                float logP = zp.v[c] - pShift, logQ = zq.v[c] - qShift;
+                total += exp_(logP) * (logP - logQ);
+            }
+        });
+    }
+    total = threads.sum(total);
+    if (threads.rank == 0) kl[row] = total;
+}
+
+#define ROW_KL(suffix, T)                                                                                                                \
+    extern "C" __global__ void __launch_bounds__(256) row_kl_##suffix(const float* p, const float* q, int rows, int vocabulary, float* kl) { \
+        if (vocabulary % 4 == 0) row_kl<T, 4>(p, q, rows, vocabulary, kl);                                                               \
+        else row_kl<T, 1>(p, q, rows, vocabulary, kl);                                                                                   \
+    }
+
+ROW_KL(warp, 32)
+ROW_KL(block, 256)
+
+// ---------------------------------------------------------------------------------------------------------------------------------------
+// Sampling: softmax in fixed point, top-k and top-p without a sort, Philox.
+// ---------------------------------------------------------------------------------------------------------------------------------------
+
+static const unsigned PhiloxSample = 3; // RandomPurpose.Sample
+
+// Philox.Uniform of src/Kernels/Philox.cs: a number in [0, 1) with 53 random bits.
+static __device__ __forceinline__ double philox_uniform(u64 seed, unsigned purpose, unsigned step, unsigned sequence, unsigned position) {
+    unsigned c0 = position, c1 = sequence, c2 = step, c3 = purpose;
+    unsigned k0 = (unsigned)seed, k1 = (unsigned)(seed >> 32);
+#pragma unroll
+    for (int round = 0; round < 10; round++) {
+        unsigned high0 = __umulhi(0xD2511F53u, c0), low0 = 0xD2511F53u * c0;
+        unsigned high1 = __umulhi(0xCD9E8D57u, c2), low1 = 0xCD9E8D57u * c2;
+        c0 = high1 ^ c1 ^ k0;
+        c1 = low1;
+        c2 = high0 ^ c3 ^ k1;
+        c3 = low0;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    return (double)(((u64)c0 << 32 | c1) >> 11) * (1.0 / 9007199254740992.0);
+}
+
+// e^x for x <= 0 by x = k ln 2 + r and the Taylor series in r up to r^13 / 13!: what it leaves out is 4e-18 of the result. Error 0.6 ulp;
+// 0 below -746, NaN does not occur.
+static __device__ __forceinline__ double exp_double(double x) {
+    x = x < -746.0 ? -746.0 : x;
+    double shifted = fma(x, 1.4426950408889634, 6755399441055744.0);
+    double rounded = shifted - 6755399441055744.0;
+    double r = fma(-rounded, 6.93147180369123816490e-01, x);
+    r = fma(-rounded, 1.90821492927058770002e-10, r);
+    double p = fma(1.0 / 6227020800.0, r, 1.0 / 479001600.0);
+    p = fma(p, r, 1.0 / 39916800.0);
+    p = fma(p, r, 1.0 / 3628800.0);
+    p = fma(p, r, 1.0 / 362880.0);
+    p = fma(p, r, 1.0 / 40320.0);
+    p = fma(p, r, 1.0 / 5040.0);
+    p = fma(p, r, 1.0 / 720.0);
+    p = fma(p, r, 1.0 / 120.0);
+    p = fma(p, r, 1.0 / 24.0);
+    p = fma(p, r, 1.0 / 6.0);
+    p = fma(p, r, 0.5);
+    p = fma(p, r, 1.0);
+    p = fma(p, r, 1.0);
+    long long k = __double_as_longlong(shifted) - __double_as_longlong(6755399441055744.0);
+    long long half = k >> 1;
+    return p * __longlong_as_double((half + 1023) << 52) * __longlong_as_double((k - half + 1023) << 52);
+}
+
+// A number's bits, made to grow with it as unsigned integers do; -0 counts as 0.
+static __device__ __forceinline__ unsigned key_of(float z) {
+    unsigned bits = (unsigned)__float_as_int(z == 0.0f ? 0.0f : z);
+    return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+static __device__ __forceinline__ float number_of(unsigned key) {
+    return __int_as_float((int)(key & 0x80000000u ? key & 0x7fffffffu : ~key));
+}
+
+// One row of logits with what a word weighs in it: exp((z - max) / temperature) as an integer multiple of 1 / unit. Sums of integers are
+// exact in any order, so every search below finds the same word, and never runs off the end by a rounding.
+struct SampleRow {
+    const float* z;
+    unsigned length;
+    double max, temperature, unit;
+    __device__ __forceinline__ u64 weight(float number) const {
+        return (u64)(exp_double(((double)number - max) / temperature) * unit + 0.5);
+    }
+};
+
+// The sum of v over the block, for every thread.
+static __device__ __forceinline__ u64 block_sum(u64 v) {
+    __shared__ u64 parts[Threads / 32];
+    v = warp_sum(v);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
+    __syncthreads();
+    v = 0;
+#pragma unroll
+    for (unsigned w = 0; w < Threads / 32; w++) v += parts[w];
+    return v;
+}
+
+static __device__ __forceinline__ u64 block_max(u64 v) {
+    __shared__ u64 parts[Threads / 32];
+    v = warp_max(v);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = v;
+    __syncthreads();
+    v = 0;
+#pragma unroll
+    for (unsigned w = 0; w < Threads / 32; w++) v = parts[w] > v ? parts[w] : v;
+    return v;
+}
+
+struct Found { unsigned key; u64 before; };
+
+// From the largest logit down, a word measures 1 (Count) or its weight. Finds the key of the word with which the sum reaches the goal (at
+// least 1, at most the sum of all), and the sum of all larger keys. Radix search: four times a histogram of the next 8 bits among the words
+// that share the bits found so far; integer atomics in shared memory, whose order changes nothing.
+template <bool Count> static __device__ __forceinline__ Found find_from_top(const SampleRow& row, u64 goal) {
+    __shared__ u64 bins[256];
+    __shared__ unsigned digit;
+    __shared__ u64 sumBefore;
+    unsigned found = 0;
+    u64 before = 0;
+#pragma unroll 1
+    for (int shift = 24; shift >= 0; shift -= 8) {
+        bins[threadIdx.x] = 0;
+        __syncthreads();
+        for (unsigned j = threadIdx.x; j < row.length; j += Threads) {
+            float z = row.z[j];
+            unsigned key = key_of(z);
+            if (shift == 24 || key >> (shift + 8) == found) {
+                u64 measure = Count ? 1 : row.weight(z);
+                if (measure != 0) atomicAdd(&bins[key >> shift & 255], measure);
+            }
+        }
+        __syncthreads();
+        if (threadIdx.x < 32) {
+            // Lane l has the digits 255 - 8 l down to 248 - 8 l.
+            unsigned top = 255 - 8 * threadIdx.x;
+            u64 own = 0;
+#pragma unroll
+            for (unsigned d = 0; d < 8; d++) own += bins[top - d];
+            u64 sum = own;
+#pragma unroll
+            for (int lanes = 1; lanes < 32; lanes <<= 1) {
+                u64 below = shfl_up(sum, lanes);
+                sum += (int)threadIdx.x >= lanes ? below : 0;
+            }
+            unsigned reached = __ballot_sync(AllLanes, before + sum >= goal);
+            if ((int)threadIdx.x == __ffs((int)reached) - 1) {
+                u64 total = before + sum - own;
+                unsigned d = top;
+                while (total + bins[d] < goal) total += bins[d--];
+                digit = d;
+                sumBefore = total;
+            }
+        }
+        __syncthreads();
+        found = found << 8 | digit;
+        before = sumBefore;
+        __syncthreads();
+    }
+    return {found, before};
+}
+
+// The warp's share of a row: a range of ids, so that the warps' shares stand in the order of the ids.
+struct Share { unsigned from, to; };
+
+static __device__ __forceinline__ Share share_of(unsigned length) {
+    unsigned size = (length + Threads - 1) / Threads * 32;
+    unsigned from = threadIdx.x / 32 * size;
+    from = from < length ? from : length;
+    return {from, length - from < size ? length : from + size};
+}
+
+// From id 0 up: the first word with which the sum of measures exceeds the goal (less than the sum of all). First every warp sums its
+// share; the one whose share holds the goal then walks it, 32 words at a time.
+template <class Measure> static __device__ __forceinline__ void find_by_id(unsigned length, u64 goal, Measure measure, int* token) {
+    __shared__ u64 parts[Threads / 32];
+    Share share = share_of(length);
+    unsigned lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    u64 own = 0;
+    for (unsigned j = share.from + lane; j < share.to; j += 32) own += measure(j);
+    own = warp_sum(own);
+    __syncthreads();
+    if (lane == 0) parts[warp] = own;
+    __syncthreads();
+    u64 sum = 0;
+    for (unsigned w = 0; w < warp; w++) sum += parts[w];
+    if (sum > goal || sum + own <= goal) return;
+    for (unsigned first = share.from; first < share.to; first += 32) {
+        unsigned j = first + lane;
+        u64 part = j < share.to ? measure(j) : 0;
+#pragma unroll
+        for (int lanes = 1; lanes < 32; lanes <<= 1) {
+            u64 below = shfl_up(part, lanes);
+            part += (int)lane >= lanes ? below : 0;
+        }
+        unsigned exceeds = __ballot_sync(AllLanes, sum + part > goal);
+        if (exceeds != 0) {
+            if (lane == 0) *token = (int)(first + __ffs((int)exceeds) - 1);
+            return;
+        }
+        unsigned last = 31;
+        unsigned low = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)part, last), high = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)(part >> 32), last);
+        sum += (u64)high << 32 | low;
+    }
+}
+
+// token[r] drawn from row r of the logits as TokenSampler draws it, or -1 where a logit is NaN or the largest infinite. The words stand in
+// descending order, equal ones in that of their ids; topK keeps the first k, topP of those the first whose sum reaches topP; the word is the one in which
+// uniform times the sum of what is kept lies. unit: the weight of the likeliest word, a power of two with unit * vocabulary < 2^62. Grid: a block a
+// row; 2.3 KiB of shared memory. Must read the logits once; reads them 2 (likeliest word), 4 (all words) or up to 15 times (top-k and top-p).
+extern "C" __global__ void __launch_bounds__(256) sample(
+    const float* logits, int vocabulary, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,
+    const int* position, int* token) {
+    unsigned r = blockIdx.x, length = vocabulary;
+    const float* z = logits + r * length;
+
+    // The largest key with the lowest id; a NaN is larger than all.
+    u64 best = 0;
+    for (unsigned j = threadIdx.x; j < length; j += Threads) {
+        unsigned key = z[j] == z[j] ? key_of(z[j]) : 0xffffffffu;
+        u64 candidate = (u64)key << 32 | (0xffffffffu - j);
+        best = candidate > best ? candidate : best;
+    }
+    best = block_max(best);
+    float max = z[0xffffffffu - (unsigned)best];
+    bool finite = fabsf(max) < __builtin_inff();
+    if (!finite || temperature == 0.0) {
+        if (threadIdx.x == 0) token[r] = finite ? (int)(0xffffffffu - (unsigned)best) : -1;
+        return;
+    }
+
+    SampleRow row = {z, length, max, temperature, unit};
+    double uniform = philox_uniform(seed, PhiloxSample, 0, sequence[r], position[r]);
+    unsigned above = 0; // all words of a larger key are kept, and of this key `kept`
+    u64 kept = 0;
+    if (topK > 0 && (unsigned)topK < length) {
+        Found cut = find_from_top<true>(row, topK);
+        above = cut.key;
+        kept = topK - cut.before;
+    }
+    u64 total = 0;
+    for (unsigned j = threadIdx.x; j < length; j += Threads) {
+        if (key_of(z[j]) > above) total += row.weight(z[j]);
+    }
+    total = block_sum(total);
+    if (kept > 0) total += kept * row.weight(number_of(above));
+    if (topP < 1.0) {
+        double exact = topP * (double)total;
+        u64 goal = exact > 0.0 ? (u64)exact : 0;
+        goal += (double)goal < exact || goal == 0;
+        goal = goal < total ? goal : total;
+        Found cut = find_from_top<false>(row, goal);
+        u64 weight = row.weight(number_of(cut.key));
+        total = cut.before + (goal - cut.before + weight - 1) / weight * weight;
+    }
+    u64 goal = (u64)(uniform * (double)total);
+    goal = goal < total ? goal : total - 1;
+    if (topK <= 0 && !(topP < 1.0)) {
+        find_by_id(length, goal, [&](unsigned j) { return row.weight(z[j]); }, token + r);
+        return;
+    }
+    Found drawn = find_from_top<false>(row, goal + 1);
+    goal = (goal - drawn.before) / row.weight(number_of(drawn.key));
+    find_by_id(length, goal, [&](unsigned j) { return (u64)(key_of(z[j]) == drawn.key); }, token + r);
+}
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
 // Optimisers: sum of squares, AdamW, SGD, RMSprop.
 // ---------------------------------------------------------------------------------------------------------------------------------------
+
+// y[b] = the sum of squares of block b of 4096 numbers, in double; the host adds the blocks in order. Grid: ceil(n / 4096) blocks; 128 bytes
+// of shared memory. Moves what it must: x once, 8 bytes a block.
+extern "C" __global__ void __launch_bounds__(256) sum_of_squares(const float* x, int n, double* y) {
+    double total = 0.0;
+    each_of_block(x, n, [&](float v) { total = fma((double)v, (double)v, total); });
+    total = RowThreads<Threads>().sum(total);
+    if (threadIdx.x == 0) y[blockIdx.x] = total;
+}
+
+// One AdamW update of all parameters, all four buffers once (three of them twice): see elementwise. What does not depend on the element
+// comes from the host: keep = 1 - rate decay, rate = learning rate / correction 1, root = 1 / sqrt(correction 2).
+extern "C" __global__ void __launch_bounds__(256) adamw(
+    float* parameter, const float* gradient, float gradientScale, float* m, float* v, int n, float keep, float rate, float root, float beta1,
+    float rest1, float beta2, float rest2, float epsilon) {
+    elementwise<4, 3>({gradient, m, v, parameter}, {m, v, parameter}, 0, n, [=](const float(&in)[4], float(&result)[3]) {
+        float g = in[0] * gradientScale;
+        float first = in[1] * beta1 + g * rest1;
+        float second = in[2] * beta2 + g * g * rest2;
+        float update = first * rate / (sqrtf(second) * root + epsilon);
+        result[0] = first;
+        result[1] = second;
+        result[2] = in[3] * keep - update;
+    });
+}
+
+// parameter -= rate gradient.
+extern "C" __global__ void __launch_bounds__(256) sgd(float* parameter, const float* gradient, float gradientScale, int n, float rate) {
+    elementwise<2, 1>({gradient, parameter}, {parameter}, 0, n, [=](const float(&in)[2], float(&result)[1]) {
+        result[0] = in[1] - in[0] * gradientScale * rate;
+    });
+}
+
+// velocity = momentum velocity + gradient; parameter -= rate velocity.
+extern "C" __global__ void __launch_bounds__(256) sgd_momentum(
+    float* parameter, const float* gradient, float gradientScale, float* velocity, int n, float rate, float momentum) {
+    elementwise<3, 2>({gradient, velocity, parameter}, {velocity, parameter}, 0, n, [=](const float(&in)[3], float(&result)[2]) {
+        float change = in[0] * gradientScale + in[1] * momentum;
+        result[0] = change;
+        result[1] = in[2] - change * rate;
+    });
+}
+
+// square = alpha square + (1 - alpha) g^2; parameter -= rate g / (sqrt(square) + epsilon). rest = 1 - alpha.
+extern "C" __global__ void __launch_bounds__(256) rmsprop(
+    float* parameter, const float* gradient, float gradientScale, float* square, int n, float rate, float alpha, float rest, float epsilon) {
+    elementwise<3, 2>({gradient, square, parameter}, {square, parameter}, 0, n, [=](const float(&in)[3], float(&result)[2]) {
+        float g = in[0] * gradientScale;
+        float s = in[1] * alpha + g * g * rest;
+        result[0] = s;
+        result[1] = in[2] - g * rate / (sqrtf(s) + epsilon);
+    });
+}
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
 // Attention: rotary positions, segment attention forward and backward, the key/value cache.

@@ -24,7 +24,7 @@ trap 'rm -f "$temporary"' EXIT
     "$clang" $flags -S -o - kernels.cu | sed -E \
         -e '/^L(tmp|func_begin|func_end)[0-9]+:$/d' -e '/^\t\.section\t\.debug_loc\t\{\t\}$/d' -e 's|^(\t\.file\t[0-9]+ )".*/([^/"]+)"|\1"\2"|'
 } > "$temporary"
-if grep -nE '\.extern \.func|\.local|__local_depot|\.approx|\.ftz|(atom|red)\.[a-z.]*f(16|32|64)' "$temporary" >&2; then
+if grep -nE '\.extern \.func|\.local|__local_depot|\.approx|\.ftz|\b(atom|red)\.[a-z.]*f(16|32|64)' "$temporary" >&2; then
     echo "ptx.sh: the lines above have no place in kernels.ptx (no libdevice, no local memory, nothing approximate, no float atomics)" >&2
     exit 1
 fi
