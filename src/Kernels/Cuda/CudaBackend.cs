@@ -20,7 +20,7 @@ public sealed unsafe partial class CudaBackend : IBackend
     private readonly nint _context;
     private readonly nint _stream;
     private readonly int _device;
-    private int _thread;
+    private Thread? _thread;
     private bool _disposed;
 
     /// <param name="driver">NVIDIA's libraries or the simulator; disposed with the backend.</param>
@@ -128,10 +128,11 @@ public sealed unsafe partial class CudaBackend : IBackend
 
     private void Check(int result, string call, string? kernel = null) => Check(_driver, result, call, kernel);
 
-    // A context is current for one thread of the operating system; the work of a command may move between threads at an await.
+    // A context is current for one thread of the operating system; the work of a command may move between threads at an await. The id of
+    // a thread would not do: a later thread gets it again.
     private void BindThread()
     {
-        var thread = Environment.CurrentManagedThreadId;
+        var thread = Thread.CurrentThread;
         if (_thread != thread)
         {
             Check(_driver.cuCtxSetCurrent(_context), nameof(_driver.cuCtxSetCurrent));

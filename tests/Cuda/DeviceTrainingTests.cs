@@ -1,0 +1,90 @@
+using System.Text.Json;
+using TinyDpo.Dpo;
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Tests;
+
+/// <summary>Whole steps of training and generation on the CUDA backend against oracles and the CPU.</summary>
+[TestFixture(CudaDevice.Simulated)]
+[TestFixture(CudaDevice.Card, Category = "Gpu")]
+public class DeviceTrainingTests(CudaDevice device)
+{
+    private CudaBackend _cuda = null!;
+
+    [SetUp]
+    public void Open() => _cuda = CudaDevices.Open(device);
+
+    [TearDown]
+    public void Close() => _cuda?.Dispose();
+
+    [Test]
+    public void LogProbsLossAndEveryGradientMatchTheOracle() => OracleTests.AssertMatchesTheOracle(_cuda);
+
+    [Test]
+    public void TwentyStepsFollowTheCpusLoss()
+    {
+        using var cpu = new CpuBackend(1);
+        var (expected, actual) = (Losses(cpu), Losses(_cuda));
+        Assert.That(actual, Has.Length.EqualTo(20));
+        for (var step = 0; step < expected.Length; step++)
+        {
+            Assert.That(actual[step], Is.EqualTo(expected[step]).Within(1e-5 * expected[step]), $"step {step}");
+        }
+        Assert.That(expected[^1], Is.LessThan(0.9 * expected[0]), "the run learns something");
+    }
+
+    [Test]
+    public void FromItsOwnReferenceEveryRewardIsZeroHoweverBothArePacked()
+    {
+        var policy = TinyModels.Create(_cuda);
+        var pairs = TinyModels.Pairs(7);
+        var reference = ReferenceLogProbs.Compute(policy.Clone(), pairs, tokenBudget: 1);
+        var result = new DpoTask(policy, pairs, reference, new DpoLoss(0.5)).Accumulate([4, 1, 6, 0, 2]);
+        Assert.That(result.Loss, Is.EqualTo(Math.Log(2)).Within(1e-6));
+        if (device == CudaDevice.Simulated)
+        {
+            // cuBLAS promises no order of its sums; the simulator's stand-in, and our kernels, keep the CPU's contract.
+            Assert.That(result.Metrics.Where(static m => m.Name.StartsWith("rewards/", StringComparison.Ordinal)).Select(static m => m.Value), Is.All.Zero);
+        }
+    }
+
+    [Test]
+    public void GreedyIdsAreThoseOfTheOracle()
+    {
+        var (model, _) = ModelFile.Load(Repository.Shared("data/weights/stories260K-hf"), _cuda);
+        using var json = JsonDocument.Parse(File.ReadAllText(Repository.Shared("data/oracle/stories260K_greedy.json")));
+        foreach (var run in json.RootElement.GetProperty("cases").EnumerateArray())
+        {
+            Stories260KTests.AssertGreedyIds(model, run, mostTokens: 48);
+        }
+    }
+
+    [Test]
+    public void SamplesAreThoseOfTheCpu()
+    {
+        using var cpu = new CpuBackend(1);
+        foreach (var sampling in new[] { new SamplingOptions(), new SamplingOptions(0.7, TopK: 5), new SamplingOptions(1.3, TopP: 0.8) })
+        {
+            Assert.That(Samples(_cuda, sampling), Is.EqualTo(Samples(cpu, sampling)), sampling.ToString());
+        }
+    }
+
+    private static int[][] Samples(IBackend backend, SamplingOptions sampling)
+    {
+        var options = new GenerationOptions { MaxTokens = 12, Sampling = sampling, Seed = 5, EosId = 1, Slots = 3 };
+        return [.. Generator.Sample(TinyModels.Create(backend), [[3], [4, 7, 9], [3], [11, 2]], options).Select(static c => c.Tokens)];
+    }
+
+    private static double[] Losses(IBackend backend)
+    {
+        var policy = TinyModels.Create(backend);
+        var pairs = TinyModels.Pairs(8);
+        var reference = ReferenceLogProbs.Compute(policy, pairs);
+        var losses = new List<double>();
+        var options = new TrainingOptions { Epochs = 10, BatchSize = 4, Seed = 3, LearningRate = 1e-3 };
+        new TrainingRun(policy, new DpoTask(policy, pairs, reference, new DpoLoss()), options).Run(r => losses.Add(r["loss"]));
+        return [.. losses];
+    }
+}
