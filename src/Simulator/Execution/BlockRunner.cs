@@ -111,7 +111,7 @@ internal sealed unsafe partial class BlockRunner(SimulatorOptions options, objec
         var to = Addresses;
         var offset = Vector256.Create((long)i->Offset);
         // A generic address of shared memory is its offset beside the window's bit.
-        var kept = Vector256.Create(shared ? (long)~Decoder.SharedWindow : -1L);
+        var kept = Vector256.Create(shared ? unchecked((long)~Decoder.SharedWindow) : -1L);
         var first = i->AddressStride == 8 ? *(long*)from : *(uint*)from;
         var start = (Vector256.Create(first) + offset) & kept;
         var expected = start + Vector256.Create(0L, width, 2L * width, 3L * width);
