@@ -85,7 +85,7 @@ public class SamplingKernelTests
         var tokens = new int[rows];
         DevicePair.Run(backend, 0, [logits], (b, arrays) =>
         {
-            var token = b.Memory.RentIndex(rows);
+            var token = DevicePair.Indices(b, [.. Enumerable.Repeat(-7, rows)]);
             var sequences = DevicePair.Indices(b, [.. Enumerable.Range(100, rows)]);
             var positions = DevicePair.Indices(b, [.. Enumerable.Repeat(position, rows)]);
             b.Sample(arrays[0], rows, words, options, 0x1234_5678_9abc_def0, sequences, positions, token);
