@@ -27,7 +27,7 @@ public class ElementwiseKernelTests
     [Test]
     public void FunctionsOfTwoNumbersHaveTheBitsOfTheCpu([Values] BinaryFunction f, [ValueSource(nameof(s_sizes))] int n, [Values(0, 1)] int offset)
     {
-        float[][] arrays = [DevicePair.SpecialNumbers(1, n), DevicePair.SpecialNumbers(2, n), DevicePair.SpecialNumbers(3, n), DevicePair.SpecialNumbers(4, n)];
+        float[][] arrays = [.. Enumerable.Range(1, 4).Select(which => DevicePair.SpecialNumbers(which, n))];
         _devices.RequireSameBits(offset, arrays, (backend, b) => backend.Binary(f, b[0], b[1], b[3]));
         foreach (var accumulate in new[] { false, true })
         {
@@ -39,11 +39,7 @@ public class ElementwiseKernelTests
     [Test]
     public void AffineAndSwiGluHaveTheBitsOfTheCpu([ValueSource(nameof(s_sizes))] int n, [Values(0, 2)] int offset, [Values] bool accumulate)
     {
-        float[][] arrays =
-        [
-            DevicePair.SpecialNumbers(1, n), DevicePair.SpecialNumbers(2, n), DevicePair.SpecialNumbers(3, n), DevicePair.SpecialNumbers(4, n),
-            DevicePair.SpecialNumbers(5, n),
-        ];
+        float[][] arrays = [.. Enumerable.Range(1, 5).Select(which => DevicePair.SpecialNumbers(which, n))];
         _devices.RequireSameBits(offset, arrays, (backend, b) => backend.Affine(b[0], 1.7f, -0.3f, b[3], accumulate));
         _devices.RequireSameBits(offset, arrays, (backend, b) => backend.SwiGlu(b[0], b[1], b[3]));
         _devices.RequireSameBits(

@@ -77,7 +77,8 @@ public class LogProbKernelTests
         var (rows, words) = shape;
         float[] p = [.. DevicePair.Numbers(1, rows * words).Select(static v => 3 * v)];
         float[] q = [.. p.Zip(DevicePair.Numbers(2, p.Length), static (a, b) => a + (0.5f * b))];
-        var kl = DevicePair.Run(_devices.Sim, offset, [p, q, new float[rows + 1]], (backend, b) => backend.RowKl(b[0], b[1], rows, words, b[2], 1))[2];
+        var kl = DevicePair.Run(
+            _devices.Sim, offset, [p, q, new float[rows + 1]], (backend, b) => backend.RowKl(b[0], b[1], rows, words, b[2], 1))[2];
         for (var r = 0; r < rows; r++)
         {
             ReadOnlySpan<float> rowP = p.AsSpan(r * words, words), rowQ = q.AsSpan(r * words, words);

@@ -27,8 +27,8 @@ public class SamplingKernelTests
         foreach (var words in new[] { 1, 5, 33, 512, 8191 })
         {
             const int rows = 12;
-            RequireSameTokens(
-                [.. DevicePair.Numbers(words, rows * words).Select(static v => 3 * v)], rows, words, new SamplingOptions(temperature, topK, topP), words > 1000 ? 3 : 20);
+            float[] logits = [.. DevicePair.Numbers(words, rows * words).Select(static v => 3 * v)];
+            RequireSameTokens(logits, rows, words, new SamplingOptions(temperature, topK, topP), words > 1000 ? 3 : 20);
         }
     }
 
@@ -74,9 +74,9 @@ public class SamplingKernelTests
     {
         for (var position = 0; position < positions; position++)
         {
-            Assert.That(
-                Tokens(_devices.Sim, logits, rows, words, options, position), Is.EqualTo(Tokens(_devices.Cpu, logits, rows, words, options, position)),
-                $"{words} words, {options}, position {position}");
+            var expected = Tokens(_devices.Cpu, logits, rows, words, options, position);
+            var actual = Tokens(_devices.Sim, logits, rows, words, options, position);
+            Assert.That(actual, Is.EqualTo(expected), $"{words} words, {options}, position {position}");
         }
     }
 
