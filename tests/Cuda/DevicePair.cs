@@ -72,7 +72,8 @@ internal sealed class DevicePair : IDisposable
         Assert.That(actual.Length, Is.EqualTo(expected.Length), what);
         for (var i = 0; i < expected.Length; i++)
         {
-            if (BitConverter.SingleToInt32Bits(expected[i]) != BitConverter.SingleToInt32Bits(actual[i]) && !(float.IsNaN(expected[i]) && float.IsNaN(actual[i])))
+            var same = BitConverter.SingleToInt32Bits(expected[i]) == BitConverter.SingleToInt32Bits(actual[i]);
+            if (!same && !(float.IsNaN(expected[i]) && float.IsNaN(actual[i])))
             {
                 Assert.Fail($"{what}, element {i} of {expected.Length}: {actual[i]:R} where the CPU has {expected[i]:R}");
             }

@@ -2,16 +2,8 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests.Cuda;
 
-public class SamplingKernelTests
+public class SamplingKernelTests : KernelTests
 {
-    private DevicePair _devices = null!;
-
-    [OneTimeSetUp]
-    public void Start() => _devices = new DevicePair();
-
-    [OneTimeTearDown]
-    public void Stop() => _devices.Dispose();
-
     [TestCase(0.0, 0, 1.0)]
     [TestCase(1.0, 0, 1.0)]
     [TestCase(0.3, 0, 1.0)]
@@ -27,8 +19,8 @@ public class SamplingKernelTests
         foreach (var words in new[] { 1, 5, 33, 512, 8191 })
         {
             const int rows = 12;
-            RequireSameTokens(
-                [.. DevicePair.Numbers(words, rows * words).Select(static v => 3 * v)], rows, words, new SamplingOptions(temperature, topK, topP), words > 1000 ? 3 : 20);
+            float[] logits = [.. DevicePair.Numbers(words, rows * words).Select(static v => 3 * v)];
+            RequireSameTokens(logits, rows, words, new SamplingOptions(temperature, topK, topP), words > 1000 ? 3 : 20);
         }
     }
 
@@ -64,19 +56,19 @@ public class SamplingKernelTests
         {
             float[] logits = [.. DevicePair.Numbers(1, 300)];
             logits[217] = bad;
-            Assert.Throws<NonFiniteException>(() => Tokens(_devices.Sim, logits, 3, 100, new SamplingOptions(temperature), 0));
+            Assert.Throws<NonFiniteException>(() => Tokens(Devices.Sim, logits, 3, 100, new SamplingOptions(temperature), 0));
         }
         float[] nothing = [.. Enumerable.Repeat(float.NegativeInfinity, 100)];
-        Assert.Throws<NonFiniteException>(() => Tokens(_devices.Sim, nothing, 1, 100, new SamplingOptions(), 0));
+        Assert.Throws<NonFiniteException>(() => Tokens(Devices.Sim, nothing, 1, 100, new SamplingOptions(), 0));
     }
 
     private void RequireSameTokens(float[] logits, int rows, int words, SamplingOptions options, int positions)
     {
         for (var position = 0; position < positions; position++)
         {
-            Assert.That(
-                Tokens(_devices.Sim, logits, rows, words, options, position), Is.EqualTo(Tokens(_devices.Cpu, logits, rows, words, options, position)),
-                $"{words} words, {options}, position {position}");
+            var expected = Tokens(Devices.Cpu, logits, rows, words, options, position);
+            var actual = Tokens(Devices.Sim, logits, rows, words, options, position);
+            Assert.That(actual, Is.EqualTo(expected), $"{words} words, {options}, position {position}");
         }
     }
 
@@ -85,7 +77,7 @@ public class SamplingKernelTests
         var tokens = new int[rows];
         DevicePair.Run(backend, 0, [logits], (b, arrays) =>
         {
-            var token = b.Memory.RentIndex(rows);
+            var token = DevicePair.Indices(b, [.. Enumerable.Repeat(-7, rows)]);
             var sequences = DevicePair.Indices(b, [.. Enumerable.Range(100, rows)]);
             var positions = DevicePair.Indices(b, [.. Enumerable.Repeat(position, rows)]);
             b.Sample(arrays[0], rows, words, options, 0x1234_5678_9abc_def0, sequences, positions, token);

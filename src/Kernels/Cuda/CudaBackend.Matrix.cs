@@ -29,7 +29,8 @@ public sealed unsafe partial class CudaBackend
         RequireLength(sum, columns);
         AddRows(
             rows, columns, sum, accumulate, (x, rows, columns),
-            static (backend, s, grid, partial, add) => backend.Launch("column_sum", grid, In(s.x, (long)s.rows * s.columns), s.rows, s.columns, partial, add));
+            static (backend, s, grid, partial, add) => backend.Launch(
+                "column_sum", grid, In(s.x, (long)s.rows * s.columns), s.rows, s.columns, partial, add));
     }
 
     public void GatherRows(DeviceBuffer table, IndexBuffer index, int from, int count, int columns, DeviceBuffer y)
@@ -62,11 +63,11 @@ public sealed unsafe partial class CudaBackend
         Launch(
             "scatter_add_rows", Grid.Of(Blocks((long)plan.Segments * packs, BlockThreads), BlockThreads), In(y, (long)count * columns),
             Part(scratch.Buffer, 0, plan.Segments + 1), Part(scratch.Buffer, plan.Segments + 1, plan.Segments),
-            Part(scratch.Buffer, (2 * plan.Segments) + 1, count), plan.Segments, columns, Result(table, (long)tableRows * columns, written, accumulate),
-            accumulate);
+            Part(scratch.Buffer, (2 * plan.Segments) + 1, count), plan.Segments, columns,
+            Result(table, (long)tableRows * columns, written, accumulate), accumulate);
     }
 
-    /// <summary>Puts the column sums of a matrix in chunks of rows into a buffer [chunks, columns], or the whole sum where there is one chunk.</summary>
+    /// <summary>Launches a kernel that puts the column sums of each chunk of rows into a buffer [chunks, columns].</summary>
     private delegate void ChunkSums<TState>(CudaBackend backend, TState state, Grid grid, KernelArgument partial, bool accumulate);
 
     // Sums of chunks of 128 rows, then the same over the chunks' sums: the order depends on the number of rows alone.

@@ -62,7 +62,7 @@ internal sealed unsafe partial class Decoder
             case "mov" when text.Operands.Count == 2 && text.Operands.Any(static o => o.Kind == PtxOperandKind.Vector):
                 MovePair(ref instruction);
                 break;
-            case "cvt" when OperationTable.Find(text.Opcode) is null && parts.Length == 3:
+            case "cvt" when parts.Length == 3 && (OperationTable.Find(text.Opcode) is null || IsWide(Operand(1), parts[2])):
                 ConvertInteger(ref instruction, parts);
                 break;
             default:
@@ -227,6 +227,10 @@ internal sealed unsafe partial class Decoder
             _ => &Conversions.Integer<ulong, ulong>,
         };
     }
+
+    // A conversion may read the low bits of a register that is wider than its type ("relaxed type-checking rules" of the PTX ISA).
+    private bool IsWide(PtxOperand source, string type) =>
+        type[0] is 'u' or 's' && _registers.Register(source.Name) is { } register && register.Bits > IntegerType(type).Bits;
 
     private (int Bits, bool Signed) IntegerType(string type) => type switch
     {
