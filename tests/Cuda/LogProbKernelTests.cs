@@ -2,18 +2,10 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests.Cuda;
 
-public class LogProbKernelTests
+public class LogProbKernelTests : KernelTests
 {
     private static readonly (int Rows, int Words)[] s_shapes =
         [(0, 5), (1, 1), (9, 31), (10, 33), (17, 512), (3, 1000), (2, 1024), (2, 1025), (3, 8191), (2, 32_000)];
-
-    private DevicePair _devices = null!;
-
-    [OneTimeSetUp]
-    public void Start() => _devices = new DevicePair();
-
-    [OneTimeTearDown]
-    public void Stop() => _devices.Dispose();
 
     [Test]
     public void LogProbsAreTheDefinition([ValueSource(nameof(s_shapes))] (int Rows, int Words) shape, [Values(0, 1)] int offset)
@@ -21,7 +13,7 @@ public class LogProbKernelTests
         var (rows, words) = shape;
         float[] logits = [.. DevicePair.Numbers(1, rows * words).Select(static v => 6 * v)];
         var targets = Targets(rows, words);
-        var results = Gather(_devices.Sim, offset, logits, targets, words);
+        var results = Gather(Devices.Sim, offset, logits, targets, words);
         for (var r = 0; r < rows; r++)
         {
             var row = logits.AsSpan(r * words, words);
@@ -36,8 +28,8 @@ public class LogProbKernelTests
     {
         var row = DevicePair.Numbers(1, words);
         float[] batch = [.. DevicePair.Numbers(2, 19 * words), .. row];
-        var alone = Gather(_devices.Sim, 3, row, [0, 0, 7], words);
-        var together = Gather(_devices.Sim, 0, batch, [0, 0, .. Enumerable.Repeat(7, 20)], words);
+        var alone = Gather(Devices.Sim, 3, row, [0, 0, 7], words);
+        var together = Gather(Devices.Sim, 0, batch, [0, 0, .. Enumerable.Repeat(7, 20)], words);
         Assert.That(together[2][^1], Is.EqualTo(alone[2][^1]));
     }
 
@@ -48,7 +40,7 @@ public class LogProbKernelTests
         var (rows, words) = shape;
         var targets = Targets(rows, words);
         float[] logSumExp = [.. DevicePair.Numbers(2, rows + 2).Select(static v => v + 3)];
-        _devices.RequireSameBits(
+        Devices.RequireSameBits(
             offset, [DevicePair.SpecialNumbers(1, rows * words), logSumExp, DevicePair.Numbers(3, rows + 2)],
             (backend, b) => backend.LogSoftmaxGatherBackward(b[0], DevicePair.Indices(backend, targets), 2, rows, words, b[1], b[2]));
     }
@@ -65,8 +57,8 @@ public class LogProbKernelTests
         foreach (var words in new[] { 3, 40, 2000 })
         {
             float[] logits = [.. few, .. Enumerable.Repeat(few[^1], words - 3)];
-            var expected = Gather(_devices.Cpu, 0, logits, [0, 0, 0], words)[2][2];
-            var actual = Gather(_devices.Sim, 0, logits, [0, 0, 0], words)[2][2];
+            var expected = Gather(Devices.Cpu, 0, logits, [0, 0, 0], words)[2][2];
+            var actual = Gather(Devices.Sim, 0, logits, [0, 0, 0], words)[2][2];
             Assert.That(actual, Is.EqualTo(expected).Within(float.IsFinite(expected) ? 4 : 0).Ulps, $"{words} words");
         }
     }
@@ -78,7 +70,7 @@ public class LogProbKernelTests
         float[] p = [.. DevicePair.Numbers(1, rows * words).Select(static v => 3 * v)];
         float[] q = [.. p.Zip(DevicePair.Numbers(2, p.Length), static (a, b) => a + (0.5f * b))];
         var kl = DevicePair.Run(
-            _devices.Sim, offset, [p, q, new float[rows + 1]], (backend, b) => backend.RowKl(b[0], b[1], rows, words, b[2], 1))[2];
+            Devices.Sim, offset, [p, q, new float[rows + 1]], (backend, b) => backend.RowKl(b[0], b[1], rows, words, b[2], 1))[2];
         for (var r = 0; r < rows; r++)
         {
             ReadOnlySpan<float> rowP = p.AsSpan(r * words, words), rowQ = q.AsSpan(r * words, words);
@@ -96,10 +88,10 @@ public class LogProbKernelTests
     [Test]
     public void ABadTargetIsRefusedOnTheHost()
     {
-        using var scope = new MemoryScope(_devices.Sim);
-        var memory = _devices.Sim.Memory;
-        var targets = DevicePair.Indices(_devices.Sim, [0, 5]);
-        Assert.Throws<ArgumentException>(() => _devices.Sim.LogSoftmaxGather(memory.Rent(10), targets, 0, 2, 5, memory.Rent(2), memory.Rent(2)));
+        using var scope = new MemoryScope(Devices.Sim);
+        var memory = Devices.Sim.Memory;
+        var targets = DevicePair.Indices(Devices.Sim, [0, 5]);
+        Assert.Throws<ArgumentException>(() => Devices.Sim.LogSoftmaxGather(memory.Rent(10), targets, 0, 2, 5, memory.Rent(2), memory.Rent(2)));
     }
 
     private static float[][] Gather(IBackend backend, int offset, float[] logits, int[] targets, int words) => DevicePair.Run(

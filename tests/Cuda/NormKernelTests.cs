@@ -3,20 +3,12 @@ using TinyDpo.Kernels;
 namespace TinyDpo.Tests.Cuda;
 
 /// <summary>Rows for the kernels of a warp (up to 1024 columns), of a block (up to 5888) and of long rows, with packs of 4 and of 1.</summary>
-public class NormKernelTests
+public class NormKernelTests : KernelTests
 {
     private const float Epsilon = 1e-5f;
 
     private static readonly (int Rows, int Columns)[] s_shapes =
         [(0, 8), (1, 1), (9, 31), (33, 64), (5, 1000), (3, 1024), (2, 1025), (3, 4096), (2, 5888), (2, 5889), (2, 8191), (2, 8192), (1030, 4)];
-
-    private DevicePair _devices = null!;
-
-    [OneTimeSetUp]
-    public void Start() => _devices = new DevicePair();
-
-    [OneTimeTearDown]
-    public void Stop() => _devices.Dispose();
 
     /// <summary>The reciprocals to a few roundings of a sum; then the rows have the bits that the CPU's formula gives with them.</summary>
     [Test]
@@ -25,7 +17,7 @@ public class NormKernelTests
         var (rows, columns) = shape;
         float[] x = DevicePair.Numbers(1, rows * columns), weight = DevicePair.Numbers(2, columns);
         var results = DevicePair.Run(
-            _devices.Sim, offset, [x, weight, new float[x.Length], new float[rows]],
+            Devices.Sim, offset, [x, weight, new float[x.Length], new float[rows]],
             (backend, b) => backend.RmsNorm(b[0], b[1], rows, columns, Epsilon, b[2], b[3]));
         var expected = new float[x.Length];
         for (var r = 0; r < rows; r++)
@@ -48,7 +40,7 @@ public class NormKernelTests
         var (rows, columns) = shape;
         float[] x = DevicePair.Numbers(1, rows * columns), weight = DevicePair.Numbers(2, columns), bias = DevicePair.Numbers(3, columns);
         var results = DevicePair.Run(
-            _devices.Sim, offset, [x, weight, bias, new float[x.Length], new float[rows], new float[rows]],
+            Devices.Sim, offset, [x, weight, bias, new float[x.Length], new float[rows], new float[rows]],
             (backend, b) => backend.LayerNorm(b[0], b[1], b[2], rows, columns, Epsilon, b[3], b[4], b[5]));
         var expected = new float[x.Length];
         for (var r = 0; r < rows; r++)
@@ -98,8 +90,8 @@ public class NormKernelTests
 
         void RequireAlike(int terms, float[][] arrays, Action<IBackend, DeviceBuffer[]> call)
         {
-            var expected = DevicePair.Run(_devices.Cpu, offset, arrays, call)[^1];
-            var actual = DevicePair.Run(_devices.Sim, offset, arrays, call)[^1];
+            var expected = DevicePair.Run(Devices.Cpu, offset, arrays, call)[^1];
+            var actual = DevicePair.Run(Devices.Sim, offset, arrays, call)[^1];
             Assert.That(actual, Is.EqualTo(expected).Within(64 * Math.Sqrt(terms + 1) * Roundings(terms)));
         }
     }
@@ -114,7 +106,7 @@ public class NormKernelTests
         DevicePair.RequireSameBits(alone, together, "the last row of 40");
 
         float[] Norm(int offset, float[] x, int rows) => DevicePair.Run(
-            _devices.Sim, offset, [x, weight, new float[x.Length], new float[rows]],
+            Devices.Sim, offset, [x, weight, new float[x.Length], new float[rows]],
             (backend, b) => backend.RmsNorm(b[0], b[1], rows, columns, Epsilon, b[2], b[3]))[2];
     }
 
@@ -124,7 +116,7 @@ public class NormKernelTests
         var x = DevicePair.Numbers(1, 3 * 40);
         x[50] = float.NaN;
         var y = DevicePair.Run(
-            _devices.Sim, 0, [x, DevicePair.Numbers(2, 40), new float[120], new float[3]],
+            Devices.Sim, 0, [x, DevicePair.Numbers(2, 40), new float[120], new float[3]],
             static (backend, b) => backend.RmsNorm(b[0], b[1], 3, 40, Epsilon, b[2], b[3]))[2];
         Assert.That(y.Select(float.IsNaN), Is.EqualTo(Enumerable.Range(0, 120).Select(static i => i / 40 == 1)));
     }

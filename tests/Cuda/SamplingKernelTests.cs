@@ -2,16 +2,8 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests.Cuda;
 
-public class SamplingKernelTests
+public class SamplingKernelTests : KernelTests
 {
-    private DevicePair _devices = null!;
-
-    [OneTimeSetUp]
-    public void Start() => _devices = new DevicePair();
-
-    [OneTimeTearDown]
-    public void Stop() => _devices.Dispose();
-
     [TestCase(0.0, 0, 1.0)]
     [TestCase(1.0, 0, 1.0)]
     [TestCase(0.3, 0, 1.0)]
@@ -64,18 +56,18 @@ public class SamplingKernelTests
         {
             float[] logits = [.. DevicePair.Numbers(1, 300)];
             logits[217] = bad;
-            Assert.Throws<NonFiniteException>(() => Tokens(_devices.Sim, logits, 3, 100, new SamplingOptions(temperature), 0));
+            Assert.Throws<NonFiniteException>(() => Tokens(Devices.Sim, logits, 3, 100, new SamplingOptions(temperature), 0));
         }
         float[] nothing = [.. Enumerable.Repeat(float.NegativeInfinity, 100)];
-        Assert.Throws<NonFiniteException>(() => Tokens(_devices.Sim, nothing, 1, 100, new SamplingOptions(), 0));
+        Assert.Throws<NonFiniteException>(() => Tokens(Devices.Sim, nothing, 1, 100, new SamplingOptions(), 0));
     }
 
     private void RequireSameTokens(float[] logits, int rows, int words, SamplingOptions options, int positions)
     {
         for (var position = 0; position < positions; position++)
         {
-            var expected = Tokens(_devices.Cpu, logits, rows, words, options, position);
-            var actual = Tokens(_devices.Sim, logits, rows, words, options, position);
+            var expected = Tokens(Devices.Cpu, logits, rows, words, options, position);
+            var actual = Tokens(Devices.Sim, logits, rows, words, options, position);
             Assert.That(actual, Is.EqualTo(expected), $"{words} words, {options}, position {position}");
         }
     }

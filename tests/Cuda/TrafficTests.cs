@@ -7,18 +7,10 @@ namespace TinyDpo.Tests.Cuda;
 /// What the streaming kernels move at full rows, by the simulator's counters: at most 1.05 times the fewest bytes, in whole sectors, no
 /// request in more sectors than its bytes fill, and no bank conflicts.
 /// </summary>
-public class TrafficTests
+public class TrafficTests() : KernelTests(counters: true)
 {
     private const double Limit = 1.05;
     private const int SectorBytes = 32;
-
-    private DevicePair _devices = null!;
-
-    [OneTimeSetUp]
-    public void Start() => _devices = new DevicePair(counters: true);
-
-    [OneTimeTearDown]
-    public void Stop() => _devices.Dispose();
 
     [Test]
     public void ElementwiseKernelsMoveTheFewestBytes([Values] bool accumulate)
@@ -97,9 +89,9 @@ public class TrafficTests
 
     private void Run(float[][] arrays, Action<IBackend, DeviceBuffer[]> call)
     {
-        _devices.TakeCounters();
-        DevicePair.Run(_devices.Sim, 0, arrays, call);
-        var counters = _devices.TakeCounters();
+        Devices.TakeCounters();
+        DevicePair.Run(Devices.Sim, 0, arrays, call);
+        var counters = Devices.TakeCounters();
         Assert.That(counters, Is.Not.Empty);
         Assert.Multiple(() =>
         {
