@@ -264,7 +264,8 @@ template <int T> struct RowThreads {
 };
 
 // The packs of a row that one of its T threads has in its N registers: f(k, j) for pack k, which begins at column j.
-template <int T, int N, int W, class F> static __device__ __forceinline__ void each_pack(unsigned base, unsigned columns, unsigned rank, F f) {
+template <int T, int N, int W, class F>
+static __device__ __forceinline__ void each_pack(unsigned base, unsigned columns, unsigned rank, F f) {
 #pragma unroll
     for (int k = 0; k < N / W; k++) {
         unsigned j = base + (k * T + rank) * W;
@@ -284,18 +285,17 @@ template <int W, class F> static __device__ __forceinline__ void each_in_tile(un
     }
 }
 
-// Where a block's tile lies: strips of TileColumns, and in each strip tiles of rowsOfTile.
-static const unsigned TileColumns = 1024;
-static const unsigned TileRows = 32; // at most
+// Where a block's tile lies: strips of the matrix from left to right, in each strip tiles from top to bottom.
+static const unsigned TileRows = 32, TileColumns = 1024; // at most
 
 struct Tile {
     unsigned row, column, rows, columns;
-    __device__ __forceinline__ Tile(unsigned allRows, unsigned allColumns, unsigned rowsOfTile) {
-        unsigned strips = (allColumns + TileColumns - 1) / TileColumns;
+    __device__ __forceinline__ Tile(unsigned allRows, unsigned allColumns, unsigned rowsOfTile, unsigned columnsOfTile) {
+        unsigned strips = (allColumns + columnsOfTile - 1) / columnsOfTile;
         row = blockIdx.x / strips * rowsOfTile;
-        column = blockIdx.x % strips * TileColumns;
+        column = blockIdx.x % strips * columnsOfTile;
         rows = allRows - row < rowsOfTile ? allRows - row : rowsOfTile;
-        columns = allColumns - column < TileColumns ? allColumns - column : TileColumns;
+        columns = allColumns - column < columnsOfTile ? allColumns - column : columnsOfTile;
     }
 };
 
@@ -552,8 +552,10 @@ static __device__ __forceinline__ void chunk_numbers(const float* rowNumbers, un
     if (threadIdx.x < ChunkRows && row < rows) v[threadIdx.x] = rowNumbers[row];
 }
 
-template <int W> static __device__ __forceinline__ void column_sum_body(const float* x, unsigned rows, unsigned columns, float* partial, int accumulate) {
-    column_sum_of<W>(rows, columns, aligned(x), partial, accumulate, [=](unsigned, unsigned at, bool wide) { return load<W>(x + at, wide); });
+template <int W>
+static __device__ __forceinline__ void column_sum_body(const float* x, unsigned rows, unsigned columns, float* partial, int accumulate) {
+    column_sum_of<W>(
+        rows, columns, aligned(x), partial, accumulate, [=](unsigned, unsigned at, bool wide) { return load<W>(x + at, wide); });
 }
 
 extern "C" __global__ void __launch_bounds__(256) column_sum(const float* x, int rows, int columns, float* partial, int accumulate) {
@@ -561,11 +563,12 @@ extern "C" __global__ void __launch_bounds__(256) column_sum(const float* x, int
     else column_sum_body<1>(x, rows, columns, partial, accumulate);
 }
 
-// y[r, :] += bias, in place. Grid: strips of 1024 columns times tiles of rowsOfTile (at most 32) rows; 4 KiB of shared memory. Moves y
+// y[r, :] += bias, in place. Grid: strips of 1024 columns times tiles of at most 32 rows; 4 KiB of shared memory. Moves y
 // twice and the bias once a tile: with 32 rows 1.016 times the fewest bytes.
-template <int W> static __device__ __forceinline__ void add_bias_tile(float* y, const float* bias, unsigned rows, unsigned columns, unsigned rowsOfTile, bool wide) {
+template <int W> static __device__ __forceinline__ void add_bias_tile(
+    float* y, const float* bias, unsigned rows, unsigned columns, unsigned rowsOfTile, unsigned columnsOfTile, bool wide) {
     __shared__ __align__(16) float staged[TileColumns];
-    Tile tile(rows, columns, rowsOfTile);
+    Tile tile(rows, columns, rowsOfTile, columnsOfTile);
     for (unsigned j = threadIdx.x; j < tile.columns; j += Threads) staged[j] = bias[tile.column + j];
     __syncthreads();
     each_in_tile<W>(tile.rows, tile.columns, [=](unsigned row, unsigned j) {
@@ -573,9 +576,10 @@ template <int W> static __device__ __forceinline__ void add_bias_tile(float* y, 
     });
 }
 
-extern "C" __global__ void __launch_bounds__(256) add_bias(float* y, const float* bias, int rows, int columns, int rowsOfTile) {
-    if (columns % 4 == 0) add_bias_tile<4>(y, bias, rows, columns, rowsOfTile, aligned(y));
-    else add_bias_tile<1>(y, bias, rows, columns, rowsOfTile, false);
+extern "C" __global__ void __launch_bounds__(256) add_bias(
+    float* y, const float* bias, int rows, int columns, int rowsOfTile, int columnsOfTile) {
+    if (columns % 4 == 0) add_bias_tile<4>(y, bias, rows, columns, rowsOfTile, columnsOfTile, aligned(y));
+    else add_bias_tile<1>(y, bias, rows, columns, rowsOfTile, columnsOfTile, false);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
@@ -585,9 +589,9 @@ extern "C" __global__ void __launch_bounds__(256) add_bias(float* y, const float
 // y[i, :] = table[index[i], :]. Grid: as add_bias; 128 bytes of shared memory. Moves the rows that are named and y once, the index once a
 // strip of 1024 columns.
 template <int W> static __device__ __forceinline__ void gather_tile(
-    const float* table, const int* index, unsigned count, unsigned columns, unsigned rowsOfTile, float* y, bool wide) {
+    const float* table, const int* index, unsigned count, unsigned columns, unsigned rowsOfTile, unsigned columnsOfTile, float* y, bool wide) {
     __shared__ unsigned rows[TileRows];
-    Tile tile(count, columns, rowsOfTile);
+    Tile tile(count, columns, rowsOfTile, columnsOfTile);
     if (threadIdx.x < tile.rows) rows[threadIdx.x] = index[tile.row + threadIdx.x];
     __syncthreads();
     each_in_tile<W>(tile.rows, tile.columns, [=](unsigned row, unsigned j) {
@@ -597,9 +601,9 @@ template <int W> static __device__ __forceinline__ void gather_tile(
 }
 
 extern "C" __global__ void __launch_bounds__(256) gather_rows(
-    const float* table, const int* index, int count, int columns, int rowsOfTile, float* y) {
-    if (columns % 4 == 0) gather_tile<4>(table, index, count, columns, rowsOfTile, y, aligned(table) && aligned(y));
-    else gather_tile<1>(table, index, count, columns, rowsOfTile, y, false);
+    const float* table, const int* index, int count, int columns, int rowsOfTile, int columnsOfTile, float* y) {
+    if (columns % 4 == 0) gather_tile<4>(table, index, count, columns, rowsOfTile, columnsOfTile, y, aligned(table) && aligned(y));
+    else gather_tile<1>(table, index, count, columns, rowsOfTile, columnsOfTile, y, false);
 }
 
 // Row rows[s] of the table (+)= the rows y[order[k], :] for k in [starts[s], starts[s + 1]), one after the other: the host has sorted the
@@ -638,7 +642,7 @@ extern "C" __global__ void __launch_bounds__(256) scatter_add_rows(
 // Norms: RMSNorm and LayerNorm, forward and backward.
 // ---------------------------------------------------------------------------------------------------------------------------------------
 
-// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 6144, the block a row; _long
+// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 5888, the block a row; _long
 // beyond. The first two hold the row in registers between its sum and the last pass, so that it is read once, and the weights in shared
 // memory (4 bytes a column, 8 with a bias) for all rows of the block; _long reads row and weights again in every pass, which a level 2 cache
 // may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Bytes that must be moved: the rows of each matrix once and the
@@ -924,7 +928,7 @@ extern "C" __global__ void __launch_bounds__(256) layer_norm_backward_weight(
 struct MaxSum { float max, sum; };
 
 // What the sum is relative to: the largest, or 0 while all are -inf, which then count 0 and not NaN.
-static __device__ __forceinline__ float shift_of(float max) { return max == -__builtin_inff() ? 0.0f : max; }
+static __device__ __forceinline__ float shift_of(float max) { return max == __int_as_float((int)0xff800000) ? 0.0f : max; }
 
 static __device__ __forceinline__ MaxSum combine(MaxSum a, MaxSum b) {
     float max = a.max > b.max ? a.max : b.max;
@@ -935,9 +939,10 @@ static __device__ __forceinline__ MaxSum combine(MaxSum a, MaxSum b) {
 // log sum_j exp(z_j) in one pass over the row (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"): each thread takes
 // 8 numbers at a time, and what it has is scaled when they have a larger one; then lanes and warps are combined in order. A NaN is not
 // the largest, but makes the sum NaN; an infinite largest gives NaN, as on the CPU.
-template <int T, int W> static __device__ __forceinline__ float log_sum_exp(const float* z, unsigned length, bool wide, RowThreads<T>& threads) {
+template <int T, int W>
+static __device__ __forceinline__ float log_sum_exp(const float* z, unsigned length, bool wide, RowThreads<T>& threads) {
     const int N = 8;
-    const float infinity = __builtin_inff();
+    const float infinity = __int_as_float(0x7f800000);
     MaxSum all = {-infinity, 0.0f};
     for (unsigned base = 0; base < length; base += T * N) {
         float v[N];
@@ -1004,10 +1009,10 @@ LOG_SOFTMAX_GATHER(block, 256)
 // Moves the logits twice, which it must, and three numbers a row for each strip of 1024 words.
 template <int W> static __device__ __forceinline__ void log_softmax_gather_backward_tile(
     float* logits, const int* targets, unsigned rows, unsigned vocabulary, const float* logSumExp, const float* dLogProb, unsigned rowsOfTile,
-    bool wide) {
+    unsigned columnsOfTile, bool wide) {
     __shared__ float shifts[TileRows], gradients[TileRows];
     __shared__ unsigned words[TileRows];
-    Tile tile(rows, vocabulary, rowsOfTile);
+    Tile tile(rows, vocabulary, rowsOfTile, columnsOfTile);
     if (threadIdx.x < tile.rows) {
         unsigned row = tile.row + threadIdx.x;
         shifts[threadIdx.x] = logSumExp[row];
@@ -1031,18 +1036,21 @@ template <int W> static __device__ __forceinline__ void log_softmax_gather_backw
 }
 
 extern "C" __global__ void __launch_bounds__(256) log_softmax_gather_backward(
-    float* logits, const int* targets, int rows, int vocabulary, const float* logSumExp, const float* dLogProb, int rowsOfTile) {
+    float* logits, const int* targets, int rows, int vocabulary, const float* logSumExp, const float* dLogProb, int rowsOfTile,
+    int columnsOfTile) {
     if (vocabulary % 4 == 0) {
-        log_softmax_gather_backward_tile<4>(logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, aligned(logits));
+        log_softmax_gather_backward_tile<4>(
+            logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, columnsOfTile, aligned(logits));
     } else {
-        log_softmax_gather_backward_tile<1>(logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, false);
+        log_softmax_gather_backward_tile<1>(logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, columnsOfTile, false);
     }
 }
 
-// kl[r] = KL(softmax(p[r, :]) || softmax(q[r, :])) = sum_j p_j (log p_j - log q_j). Grid and shared memory as log_softmax_gather. Must read p
-// and q once; reads them twice, the second time with both log-sum-exps at hand: sums of differences of log-probs keep their digits
+// kl[r] = KL(softmax(p[r, :]) || softmax(q[r, :])) = sum_j p_j (log p_j - log q_j). Grid and shared memory as log_softmax_gather. Must read
+// p and q once; reads them twice, the second time with both log-sum-exps at hand: sums of differences of log-probs keep their digits
 // where the two distributions are close, what one pass could give does not.
-template <int T, int W> static __device__ __forceinline__ void row_kl(const float* p, const float* q, unsigned rows, unsigned vocabulary, float* kl) {
+template <int T, int W>
+static __device__ __forceinline__ void row_kl(const float* p, const float* q, unsigned rows, unsigned vocabulary, float* kl) {
     const int N = 8;
     RowThreads<T> threads;
     unsigned row = blockIdx.x * (Threads / T) + threadIdx.x / T;
@@ -1072,7 +1080,8 @@ template <int T, int W> static __device__ __forceinline__ void row_kl(const floa
 }
 
 #define ROW_KL(suffix, T)                                                                                                                \
-    extern "C" __global__ void __launch_bounds__(256) row_kl_##suffix(const float* p, const float* q, int rows, int vocabulary, float* kl) { \
+    extern "C" __global__ void __launch_bounds__(256) row_kl_##suffix(                                                                   \
+        const float* p, const float* q, int rows, int vocabulary, float* kl) {                                                           \
         if (vocabulary % 4 == 0) row_kl<T, 4>(p, q, rows, vocabulary, kl);                                                               \
         else row_kl<T, 1>(p, q, rows, vocabulary, kl);                                                                                   \
     }
@@ -1104,7 +1113,7 @@ static __device__ __forceinline__ double philox_uniform(u64 seed, unsigned purpo
     return (double)(((u64)c0 << 32 | c1) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-// e^x for x <= 0 by x = k ln 2 + r and the Taylor series in r up to r^13 / 13!: what it leaves out is 4e-18 of the result. Error 0.6 ulp;
+// e^x for x <= 0 by x = k ln 2 + r and the Taylor series in r up to r^13 / 13!: what it leaves out is 4e-18 of the result. Error 0.9 ulp;
 // 0 below -746, NaN does not occur.
 static __device__ __forceinline__ double exp_double(double x) {
     x = x < -746.0 ? -746.0 : x;
@@ -1267,16 +1276,19 @@ template <class Measure> static __device__ __forceinline__ void find_by_id(unsig
             if (lane == 0) *token = (int)(first + __ffs((int)exceeds) - 1);
             return;
         }
-        unsigned last = 31;
-        unsigned low = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)part, last), high = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)(part >> 32), last);
+        unsigned low = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)part, 31);
+        unsigned high = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)(part >> 32), 31);
         sum += (u64)high << 32 | low;
     }
 }
 
-// token[r] drawn from row r of the logits as TokenSampler draws it, or -1 where a logit is NaN or the largest infinite. The words stand in
-// descending order, equal ones in that of their ids; topK keeps the first k, topP of those the first whose sum reaches topP; the word is the one in which
-// uniform times the sum of what is kept lies. unit: the weight of the likeliest word, a power of two with unit * vocabulary < 2^62. Grid: a block a
-// row; 2.3 KiB of shared memory. Must read the logits once; reads them 2 (likeliest word), 4 (all words) or up to 15 times (top-k and top-p).
+// token[r] drawn from row r of the logits as TokenSampler draws it, or -1 where a logit is NaN or the largest infinite. With topK or topP
+// the words stand in descending order, equal ones in that of their ids: topK keeps the first k, topP of those the first whose sum reaches
+// topP times all; the word drawn is the one in which uniform times the sum of what is kept lies. Otherwise the words stand in the order of
+// their ids, which asks for no search. unit: the weight of the likeliest word, a power of two with unit * vocabulary < 2^62; a word lighter
+// than half of 1 / unit of it counts 0, which changes a draw with probability vocabulary / (2 unit) at the most. Grid: a block a row; 4.3
+// KiB of shared memory. Must read the logits once; reads them once (temperature 0), up to 4 times (all words) or up to 16 times (top-k and
+// top-p), from a cache mostly.
 extern "C" __global__ void __launch_bounds__(256) sample(
     const float* logits, int vocabulary, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,
     const int* position, int* token) {
@@ -1292,7 +1304,7 @@ extern "C" __global__ void __launch_bounds__(256) sample(
     }
     best = block_max(best);
     float max = z[0xffffffffu - (unsigned)best];
-    bool finite = fabsf(max) < __builtin_inff();
+    bool finite = fabsf(max) < __int_as_float(0x7f800000);
     if (!finite || temperature == 0.0) {
         if (threadIdx.x == 0) token[r] = finite ? (int)(0xffffffffu - (unsigned)best) : -1;
         return;
@@ -1394,3 +1406,778 @@ extern "C" __global__ void __launch_bounds__(256) rmsprop(
 // Attention: rotary positions, segment attention forward and backward, the key/value cache.
 // ---------------------------------------------------------------------------------------------------------------------------------------
 
+typedef long long i64;
+
+struct __align__(8) FloatPair { float x, y; };
+
+static __device__ __forceinline__ void result4(float* p, float4 v, bool accumulate) {
+    if (accumulate) {
+        float4 old = load_float4(p);
+        v = make_float4(old.x + v.x, old.y + v.y, old.z + v.z, old.w + v.w);
+    }
+    store_float4(p, v);
+}
+
+static __device__ __forceinline__ float minus_infinity() { return __int_as_float((int)0xff800000u); }
+static __device__ __forceinline__ int least(int a, int b) { return a < b ? a : b; }
+static __device__ __forceinline__ int most(int a, int b) { return a > b ? a : b; }
+// Of two values: `condition ? a[i] : a[j]` would choose between addresses, and force the array out of registers.
+static __device__ __forceinline__ float choose(bool condition, float a, float b) { return condition ? a : b; }
+
+// A rotary pair (a, b) turns by its token's angle: a c - b s, b c + a s, rounded as the CPU rounds it. Four pairs a thread in halves, two
+// interleaved (either way a float4 of the row), or one where 16 bytes are not to be had; a thread takes its pairs through all heads.
+// Grid: a thread for each token and part of a head. Must move and moves: x and y once, each token's cosines and sines once. (Tokens of one
+// position share an angle; that they meet in a cache is not counted on.) Only where pairs are interleaved and not aligned to 16 bytes,
+// x and y are touched twice.
+extern "C" __global__ void __launch_bounds__(256) rotary(
+    const float* __restrict__ x, const int* __restrict__ positions, const float* __restrict__ cosines, const float* __restrict__ sines,
+    int tokens, int heads, int headSize, int interleaved, int inverse, float* __restrict__ y, int accumulate) {
+    int half = headSize / 2;
+    bool aligned = (headSize & 7) == 0 && (((u64)x | (u64)y | (u64)cosines | (u64)sines) & 15) == 0;
+    int pairs = aligned ? (interleaved ? 2 : 4) : 1;
+    int parts = half / pairs;
+    i64 index = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (index >= (i64)tokens * parts) return;
+    int token = (int)(index / parts);
+    int pair = (int)(index % parts) * pairs;
+    const float* c = cosines + (i64)positions[token] * half + pair;
+    const float* s = sines + (i64)positions[token] * half + pair;
+    const float* from = x + (i64)token * heads * headSize;
+    float* to = y + (i64)token * heads * headSize;
+    if (!aligned) {
+        int first = interleaved ? 2 * pair : pair;
+        int second = interleaved ? first + 1 : pair + half;
+        float cosine = *c;
+        float sine = inverse ? -*s : *s;
+        for (int h = 0; h < heads; h++, from += headSize, to += headSize) {
+            float a = from[first], b = from[second];
+            float turnedA = a * cosine - b * sine;
+            float turnedB = b * cosine + a * sine;
+            to[first] = accumulate ? to[first] + turnedA : turnedA;
+            to[second] = accumulate ? to[second] + turnedB : turnedB;
+        }
+    } else if (interleaved) {
+        FloatPair cosine = *(const FloatPair*)c, sine = *(const FloatPair*)s;
+        sine.x = inverse ? -sine.x : sine.x;
+        sine.y = inverse ? -sine.y : sine.y;
+        for (int h = 0; h < heads; h++, from += headSize, to += headSize) {
+            float4 a = load_float4(from + 2 * pair);
+            float4 turned = make_float4(
+                a.x * cosine.x - a.y * sine.x, a.y * cosine.x + a.x * sine.x, a.z * cosine.y - a.w * sine.y, a.w * cosine.y + a.z * sine.y);
+            result4(to + 2 * pair, turned, accumulate);
+        }
+    } else {
+        float4 cosine = load_float4(c), sine = load_float4(s);
+        if (inverse) {
+            sine = make_float4(-sine.x, -sine.y, -sine.z, -sine.w);
+        }
+        for (int h = 0; h < heads; h++, from += headSize, to += headSize) {
+            float4 a = load_float4(from + pair), b = load_float4(from + half + pair);
+            float4 turnedA = make_float4(
+                a.x * cosine.x - b.x * sine.x, a.y * cosine.y - b.y * sine.y, a.z * cosine.z - b.z * sine.z, a.w * cosine.w - b.w * sine.w);
+            float4 turnedB = make_float4(
+                b.x * cosine.x + a.x * sine.x, b.y * cosine.y + a.y * sine.y, b.z * cosine.z + a.z * sine.z, b.w * cosine.w + a.w * sine.w);
+            result4(to + pair, turnedA, accumulate);
+            result4(to + half + pair, turnedB, accumulate);
+        }
+    }
+}
+
+// Attention's rows are the numbers of one head of one token. A block OWNS some rows (queries, or keys in the pass for their gradients) and
+// STREAMS the others past them. Eight lanes share each owned row and hold it in registers: lane g its float4s g, g + 8, g + 16, ..., so DS
+// numbers a lane, in a head of at most 8 DS. A streamed row lies in shared memory and is read by eight lanes as 128 bytes in a line, by the
+// other rows of the warp at the same addresses: no bank conflicts and one read for R owned rows. The partial sums of a dot product meet
+// by shuffles that leave each lane with finished products (SUM below), and each lane does its softmax on those alone.
+//
+// The order of every sum: lane g adds its numbers in order; then g with g ^ 4, ^ 2, ^ 1. The same products have the same bits in every
+// kernel here, and a query's result depends on its own keys alone: blocks of keys start at multiples of BC of its sequence's key index.
+// Numbers past the head's end are zeros in registers and in the tile.
+//
+// DS   numbers of a row in each lane                          R    owned rows of eight lanes
+// BC   rows of a tile of the stream                           T    threads; T / 8 * R rows are owned by a block
+template <int DS_, int R_, int BC_, int T_> struct Tiling {
+    static const int DS = DS_, R = R_, BC = BC_, T = T_;
+    static const int Padded = 8 * DS;             // numbers of a row in shared memory
+    static const int Rows = T / 8 * R;            // owned rows of a block
+    static const int WarpRows = 4 * R;            // owned rows of a warp
+    static const int Step = R == 1 ? 8 : 4;       // streamed rows of one round of dot products
+    static const int LaneRows = R == 1 ? 1 : R / 2; // finished products of a lane: one streamed row, so many owned rows
+    static const int Stream = 2 * BC * Padded;    // numbers of the two tiles of a stream
+    static const int GroupWeights = BC * R + (R == 4 ? 16 : 8); // [BC][R] of eight lanes; the pad puts neighbours on other banks
+    static const int Weights = T / 8 * GroupWeights;
+};
+
+// Rows of a head: row j is that of token prefixStart + j in the prefix, and of token shift + j behind it.
+struct HeadRows {
+    const float* start;
+    int stride, prefix, prefixStart, shift;
+
+    __device__ __forceinline__ const float* at(int j) const { return start + (i64)(j < prefix ? prefixStart + j : shift + j) * stride; }
+};
+
+static __device__ __forceinline__ HeadRows rows_from(const float* start, int stride, int shift) { return HeadRows{start, stride, 0, 0, shift}; }
+
+// Rows first to first + count - 1 into a tile of so many rows, zeros behind their ends and below the last. All threads.
+template <class C, int TileRows> static __device__ __forceinline__ void load_rows(
+    float* tile, const HeadRows& rows, int first, int count, int size) {
+    if ((size & 3) == 0 && ((u64)rows.start & 15) == 0) {
+        const int line = C::Padded / 4;
+#pragma unroll 4
+        for (int i = 0; i < TileRows * line; i += C::T) {
+            int r = (i + threadIdx.x) / line, d = (i + threadIdx.x) % line * 4;
+            float4 value = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (r < count && d < size) {
+                value = load_float4(rows.at(first + r) + d);
+            }
+            store_float4(tile + 4 * (i + threadIdx.x), value);
+        }
+    } else {
+#pragma unroll 1
+        for (int i = threadIdx.x; i < TileRows * C::Padded; i += C::T) {
+            int r = i / C::Padded, d = i % C::Padded;
+            tile[i] = r < count && d < size ? rows.at(first + r)[d] : 0.0f;
+        }
+    }
+}
+
+template <class C> static __device__ __forceinline__ void store_rows(const float* tile, float* target, int stride, int count, int size) {
+    if ((size & 3) == 0 && ((u64)target & 15) == 0) {
+        const int line = C::Padded / 4;
+#pragma unroll 1
+        for (int i = threadIdx.x; i < count * line; i += C::T) {
+            int r = i / line, d = i % line * 4;
+            if (d < size) {
+                store_float4(target + (i64)r * stride + d, load_float4(tile + 4 * i));
+            }
+        }
+    } else {
+#pragma unroll 1
+        for (int i = threadIdx.x; i < count * C::Padded; i += C::T) {
+            int r = i / C::Padded, d = i % C::Padded;
+            if (d < size) {
+                target[(i64)r * stride + d] = tile[i];
+            }
+        }
+    }
+}
+
+// A block's owned rows between memory and registers, through the shared memory of the stream, which holds a half of them at the least:
+// memory is read and written in whole lines whatever a lane holds. All threads; the stream is free afterwards.
+template <class C> static __device__ __forceinline__ void own_rows(
+    float (&x)[C::R][C::DS], float* stream, const HeadRows& rows, int count, int size) {
+    const int buffer = 2 * C::BC < C::Rows ? 2 * C::BC : C::Rows;
+    int row = threadIdx.x / 8 * C::R, g = threadIdx.x & 7;
+#pragma unroll
+    for (int pass = 0; pass < C::Rows; pass += buffer) {
+        load_rows<C, buffer>(stream, rows, pass, count - pass, size);
+        __syncthreads();
+        if (C::Rows <= buffer || (row >= pass && row < pass + buffer)) {
+#pragma unroll
+            for (int r = 0; r < C::R; r++) {
+#pragma unroll
+                for (int m = 0; m < C::DS / 4; m++) {
+                    float4 v = load_float4(stream + (row - pass + r) * C::Padded + 4 * g + 32 * m);
+                    x[r][4 * m] = v.x;
+                    x[r][4 * m + 1] = v.y;
+                    x[r][4 * m + 2] = v.z;
+                    x[r][4 * m + 3] = v.w;
+                }
+            }
+        }
+        __syncthreads();
+    }
+}
+
+template <class C> static __device__ __forceinline__ void give_rows(
+    const float (&x)[C::R][C::DS], float* stream, float* target, int stride, int count, int size) {
+    const int buffer = 2 * C::BC < C::Rows ? 2 * C::BC : C::Rows;
+    int row = threadIdx.x / 8 * C::R, g = threadIdx.x & 7;
+#pragma unroll
+    for (int pass = 0; pass < C::Rows; pass += buffer) {
+        if (C::Rows <= buffer || (row >= pass && row < pass + buffer)) {
+#pragma unroll
+            for (int r = 0; r < C::R; r++) {
+#pragma unroll
+                for (int m = 0; m < C::DS / 4; m++) {
+                    store_float4(
+                        stream + (row - pass + r) * C::Padded + 4 * g + 32 * m,
+                        make_float4(x[r][4 * m], x[r][4 * m + 1], x[r][4 * m + 2], x[r][4 * m + 3]));
+                }
+            }
+        }
+        __syncthreads();
+        store_rows<C>(stream, target + (i64)pass * stride, stride, count - pass < buffer ? count - pass : buffer, size);
+        __syncthreads();
+    }
+}
+
+template <class C> static __device__ __forceinline__ void clear_rows(float (&x)[C::R][C::DS]) {
+#pragma unroll
+    for (int r = 0; r < C::R; r++) {
+#pragma unroll
+        for (int d = 0; d < C::DS; d++) {
+            x[r][d] = 0.0f;
+        }
+    }
+}
+
+// Which streamed row of a round, and the first of which owned rows, a lane's finished products belong to.
+template <class C> static __device__ __forceinline__ int lane_key() { return C::R == 1 ? threadIdx.x & 7 : (threadIdx.x & 7) >> 1; }
+template <class C> static __device__ __forceinline__ int lane_row() { return C::R == 1 ? 0 : (threadIdx.x & 1) * C::LaneRows; }
+
+// SUM. Dot products of the owned rows x with rows first to first + Step - 1 of a tile: Step R sums over eight lanes, of which each lane
+// gets the LaneRows that belong to its lane_key and lane_row. In each exchange a lane gives away the half that it will not keep. Lane g takes
+// the streamed rows in the order k ^ lane_key, so that what it keeps stands in front, at indices that are known when compiled.
+template <class C> static __device__ __forceinline__ void dot(
+    const float (&x)[C::R][C::DS], const float* tile, int first, float (&sum)[C::LaneRows]) {
+    int g = threadIdx.x & 7, key = lane_key<C>();
+    float v[C::Step][C::R];
+#pragma unroll
+    for (int k = 0; k < C::Step; k++) {
+        const float* row = tile + (first + (k ^ key)) * C::Padded + 4 * g;
+#pragma unroll
+        for (int r = 0; r < C::R; r++) {
+            v[k][r] = 0.0f;
+        }
+#pragma unroll
+        for (int m = 0; m < C::DS / 4; m++) {
+            float4 y = load_float4(row + 32 * m);
+#pragma unroll
+            for (int r = 0; r < C::R; r++) {
+                v[k][r] = fmaf(x[r][4 * m], y.x, v[k][r]);
+                v[k][r] = fmaf(x[r][4 * m + 1], y.y, v[k][r]);
+                v[k][r] = fmaf(x[r][4 * m + 2], y.z, v[k][r]);
+                v[k][r] = fmaf(x[r][4 * m + 3], y.w, v[k][r]);
+            }
+        }
+    }
+#pragma unroll
+    for (int h = C::Step / 2; h > 0; h /= 2) {
+#pragma unroll
+        for (int k = 0; k < h; k++) {
+#pragma unroll
+            for (int r = 0; r < C::R; r++) {
+                v[k][r] += __shfl_xor_sync(AllLanes, v[k + h][r], C::R == 1 ? h : 2 * h);
+            }
+        }
+    }
+    if (C::R == 1) {
+        sum[0] = v[0][0];
+    } else {
+        bool odd = g & 1;
+#pragma unroll
+        for (int i = 0; i < C::LaneRows; i++) {
+            float mine = choose(odd, v[0][C::R / 2 + i], v[0][i]);
+            float given = choose(odd, v[0][i], v[0][C::R / 2 + i]);
+            sum[i] = mine + __shfl_xor_sync(AllLanes, given, 1);
+        }
+    }
+}
+
+// Of the lane's owned rows, the sum of a times b over the row.
+template <class C> static __device__ __forceinline__ void row_products(
+    const float (&a)[C::R][C::DS], const float (&b)[C::R][C::DS], float (&sum)[C::LaneRows]) {
+    float all[C::R];
+#pragma unroll
+    for (int r = 0; r < C::R; r++) {
+        all[r] = 0.0f;
+#pragma unroll
+        for (int d = 0; d < C::DS; d++) {
+            all[r] = fmaf(a[r][d], b[r][d], all[r]);
+        }
+#pragma unroll
+        for (int lanes = 4; lanes > 0; lanes /= 2) {
+            all[r] += __shfl_xor_sync(AllLanes, all[r], lanes);
+        }
+    }
+    bool second = C::R > 1 && (threadIdx.x & 1);
+#pragma unroll
+    for (int i = 0; i < C::LaneRows; i++) {
+        sum[i] = choose(second, all[C::R / 2 + i], all[i]);
+    }
+}
+
+// A lane's finished products of the round that starts at a streamed row, in [BC][R] of its eight lanes.
+template <class C> static __device__ __forceinline__ float* lane_weights(float* group, int first) {
+    return group + (first + lane_key<C>()) * C::R + lane_row<C>();
+}
+
+template <class C> static __device__ __forceinline__ void put(float* place, const float (&value)[C::LaneRows]) {
+    if (C::LaneRows == 2) {
+        *(FloatPair*)place = FloatPair{value[0], value[C::LaneRows - 1]};
+    } else {
+        *place = value[0];
+    }
+}
+
+template <class C> static __device__ __forceinline__ void get(const float* place, float (&value)[C::LaneRows]) {
+    if (C::LaneRows == 2) {
+        FloatPair pair = *(const FloatPair*)place;
+        value[0] = pair.x;
+        value[C::LaneRows - 1] = pair.y;
+    } else {
+        value[0] = *place;
+    }
+}
+
+// What the lanes know about their own rows, for all rows of the eight lanes.
+template <class C> static __device__ __forceinline__ void spread(const float (&mine)[C::LaneRows], float (&all)[C::R]) {
+    if (C::R == 1) {
+        all[0] = mine[0];
+    } else {
+        bool odd = threadIdx.x & 1;
+#pragma unroll
+        for (int i = 0; i < C::LaneRows; i++) {
+            float other = __shfl_xor_sync(AllLanes, mine[i], 1);
+            all[i] = choose(odd, other, mine[i]);
+            all[C::R / 2 + i] = choose(odd, mine[i], other);
+        }
+    }
+}
+
+// A number of each owned row to memory, neighbouring rows by neighbouring lanes; target is that of the block's first row.
+template <class C> static __device__ __forceinline__ void write_rows(float* target, const float (&mine)[C::LaneRows], int count) {
+    int g = threadIdx.x & 7;
+    int row = threadIdx.x / 8 * C::R + lane_row<C>() + (g >> 1);
+    if (g < C::R && row < count) {
+        target[row] = choose(g > 1, mine[C::LaneRows - 1], mine[0]);
+    }
+}
+
+// The weights of streamed row k for all owned rows of the eight lanes.
+template <class C> static __device__ __forceinline__ void row_weights(const float* weights, int k, float (&w)[C::R]) {
+    if (C::R == 4) {
+        float4 four = load_float4(weights + 4 * k);
+        w[0] = four.x;
+        w[C::R / 4] = four.y;
+        w[C::R / 2] = four.z;
+        w[C::R - 1] = four.w;
+    } else if (C::R == 2) {
+        FloatPair two = ((const FloatPair*)weights)[k];
+        w[0] = two.x;
+        w[C::R - 1] = two.y;
+    } else {
+        w[0] = weights[k];
+    }
+}
+
+// acc[r] += the sum of weights[k][r] times row k of the tile, for k in [from, to) in order.
+template <class C> static __device__ __forceinline__ void accumulate_rows(
+    float (&acc)[C::R][C::DS], const float* weights, const float* tile, int from, int to) {
+#pragma unroll 2
+    for (int k = from; k < to; k++) {
+        const float* row = tile + k * C::Padded + 4 * (threadIdx.x & 7);
+        float w[C::R];
+        row_weights<C>(weights, k, w);
+#pragma unroll
+        for (int m = 0; m < C::DS / 4; m++) {
+            float4 y = load_float4(row + 32 * m);
+#pragma unroll
+            for (int r = 0; r < C::R; r++) {
+                acc[r][4 * m] = fmaf(w[r], y.x, acc[r][4 * m]);
+                acc[r][4 * m + 1] = fmaf(w[r], y.y, acc[r][4 * m + 1]);
+                acc[r][4 * m + 2] = fmaf(w[r], y.z, acc[r][4 * m + 2]);
+                acc[r][4 * m + 3] = fmaf(w[r], y.w, acc[r][4 * m + 3]);
+            }
+        }
+    }
+}
+
+// The same at the edge of the causal triangle, where streamed row k belongs to owned row r if k - edge <= r (or >= r): elsewhere nothing is
+// added, not even 0 times a number, which would carry a NaN from a token to an earlier one.
+template <class C, bool Later> static __device__ __forceinline__ void accumulate_edge(
+    float (&acc)[C::R][C::DS], const float* weights, const float* tile, int edge, int from, int to) {
+#pragma unroll 1
+    for (int k = from; k < to; k++) {
+        const float* row = tile + k * C::Padded + 4 * (threadIdx.x & 7);
+        float w[C::R];
+        row_weights<C>(weights, k, w);
+#pragma unroll
+        for (int m = 0; m < C::DS / 4; m++) {
+            float4 y = load_float4(row + 32 * m);
+#pragma unroll
+            for (int r = 0; r < C::R; r++) {
+                bool seen = Later ? k - edge >= r : k - edge <= r;
+                acc[r][4 * m] = seen ? fmaf(w[r], y.x, acc[r][4 * m]) : acc[r][4 * m];
+                acc[r][4 * m + 1] = seen ? fmaf(w[r], y.y, acc[r][4 * m + 1]) : acc[r][4 * m + 1];
+                acc[r][4 * m + 2] = seen ? fmaf(w[r], y.z, acc[r][4 * m + 2]) : acc[r][4 * m + 2];
+                acc[r][4 * m + 3] = seen ? fmaf(w[r], y.w, acc[r][4 * m + 3]) : acc[r][4 * m + 3];
+            }
+        }
+    }
+}
+
+
+// Owned queries against a tile of keys and values whose first is key `first` of their sequence; keys of it count, and the warp's last query
+// sees those before `end`. Owned row 0 stands at `position` and sees keys up to that one, row r up to position + r * step.
+// best, total: the largest raw score so far, and this lane's part of the sum of exp(scale (score - best)).
+template <class C> static __device__ __forceinline__ void attend(
+    const float (&q)[C::R][C::DS], const float* keys, const float* values, float* weights, float scale, int first, int count, int end,
+    int position, int step, float (&best)[C::LaneRows], float (&total)[C::LaneRows], float (&o)[C::R][C::DS]) {
+    float top[C::LaneRows], factor[C::LaneRows], factors[C::R];
+#pragma unroll
+    for (int i = 0; i < C::LaneRows; i++) {
+        top[i] = best[i];
+    }
+    int own = position + lane_row<C>() * step - first - lane_key<C>();
+#pragma unroll 1
+    for (int k = 0; k < end; k += C::Step) {
+        float score[C::LaneRows];
+        dot<C>(q, keys, k, score);
+#pragma unroll
+        for (int i = 0; i < C::LaneRows; i++) {
+            score[i] = k <= own + i * step && k + lane_key<C>() < count ? score[i] : minus_infinity();
+            top[i] = score[i] > top[i] ? score[i] : top[i];
+        }
+        put<C>(lane_weights<C>(weights, k), score);
+    }
+#pragma unroll
+    for (int i = 0; i < C::LaneRows; i++) {
+#pragma unroll
+        for (int lanes = C::R == 1 ? 1 : 2; lanes < 8; lanes *= 2) {
+            float other = __shfl_xor_sync(AllLanes, top[i], lanes);
+            top[i] = other > top[i] ? other : top[i];
+        }
+        factor[i] = exp_((best[i] - top[i]) * scale);
+        best[i] = top[i];
+        total[i] *= factor[i];
+    }
+#pragma unroll 1
+    for (int k = 0; k < end; k += C::Step) {
+        float weight[C::LaneRows];
+        get<C>(lane_weights<C>(weights, k), weight);
+#pragma unroll
+        for (int i = 0; i < C::LaneRows; i++) {
+            weight[i] = exp_((weight[i] - top[i]) * scale);
+            total[i] += weight[i];
+        }
+        put<C>(lane_weights<C>(weights, k), weight);
+    }
+    spread<C>(factor, factors);
+#pragma unroll
+    for (int r = 0; r < C::R; r++) {
+#pragma unroll
+        for (int d = 0; d < C::DS; d++) {
+            o[r][d] *= factors[r];
+        }
+    }
+    __syncwarp();
+    int all = most(0, least(count, position + 1 - first));
+    int some = most(0, least(count, position + (C::R - 1) * step + 1 - first));
+    accumulate_rows<C>(o, weights, values, 0, all);
+    accumulate_edge<C, false>(o, weights, values, position - first, all, some);
+}
+
+// Ends the softmax: o / total, and of the lane's rows best * scale + log(total).
+template <class C> static __device__ __forceinline__ void finish_softmax(
+    float scale, const float (&best)[C::LaneRows], const float (&total)[C::LaneRows], float (&o)[C::R][C::DS], float (&logSumExp)[C::LaneRows]) {
+    float inverse[C::LaneRows], inverses[C::R];
+#pragma unroll
+    for (int i = 0; i < C::LaneRows; i++) {
+        float sum = total[i];
+#pragma unroll
+        for (int lanes = C::R == 1 ? 1 : 2; lanes < 8; lanes *= 2) {
+            sum += __shfl_xor_sync(AllLanes, sum, lanes);
+        }
+        inverse[i] = sum == 0.0f ? 0.0f : 1.0f / sum;
+        logSumExp[i] = fmaf(best[i], scale, log_(sum));
+    }
+    spread<C>(inverse, inverses);
+#pragma unroll
+    for (int r = 0; r < C::R; r++) {
+#pragma unroll
+        for (int d = 0; d < C::DS; d++) {
+            o[r][d] *= inverses[r];
+        }
+    }
+}
+
+// A tile of queries as the host lists it: rows tokens from `token`, whose first stands at `position` of its sequence.
+struct QueryTile {
+    int token, rows, prefixStart, prefix, position;
+};
+
+static __device__ __forceinline__ QueryTile query_tile(const int* tiles, int index) {
+    int field = tiles[8 * index + (threadIdx.x & 7)];
+    return QueryTile{
+        __shfl_sync(AllLanes, field, 0), __shfl_sync(AllLanes, field, 1), __shfl_sync(AllLanes, field, 2), __shfl_sync(AllLanes, field, 3),
+        __shfl_sync(AllLanes, field, 4)};
+}
+
+template <class C> static __device__ __forceinline__ void attention_forward(
+    const int* __restrict__ tiles, int tokens, int heads, int kvHeads, int size, float scale, const float* __restrict__ q,
+    const float* __restrict__ k, const float* __restrict__ v, float* __restrict__ output, float* __restrict__ logSumExp) {
+    __shared__ __align__(16) float stream[C::Stream];
+    __shared__ __align__(16) float weights[C::Weights];
+    QueryTile tile = query_tile(tiles, blockIdx.x / heads);
+    int head = blockIdx.x % heads, kvHead = head / (heads / kvHeads);
+    int width = heads * size, kvWidth = kvHeads * size;
+    HeadRows keyRows{k + kvHead * size, kvWidth, tile.prefix, tile.prefixStart, tile.token - tile.position};
+    HeadRows valueRows = keyRows;
+    valueRows.start = v + kvHead * size;
+    float x[C::R][C::DS], o[C::R][C::DS], best[C::LaneRows], total[C::LaneRows];
+    own_rows<C>(x, stream, rows_from(q + head * size, width, tile.token), tile.rows, size);
+    clear_rows<C>(o);
+#pragma unroll
+    for (int i = 0; i < C::LaneRows; i++) {
+        best[i] = minus_infinity();
+        total[i] = 0.0f;
+    }
+    float* values = stream + C::BC * C::Padded;
+    float* mine = weights + threadIdx.x / 8 * C::GroupWeights;
+    int position = tile.position + threadIdx.x / 8 * C::R;
+    int warpRow = threadIdx.x / 32 * C::WarpRows;
+    int warpKeys = warpRow < tile.rows ? tile.position + warpRow + C::WarpRows : 0;
+    int seen = tile.position + tile.rows;
+#pragma unroll 1
+    for (int first = 0; first < seen; first += C::BC) {
+        int count = least(C::BC, seen - first);
+        load_rows<C, C::BC>(stream, keyRows, first, count, size);
+        load_rows<C, C::BC>(values, valueRows, first, count, size);
+        __syncthreads();
+        int end = least(count, warpKeys - first);
+        if (end > 0) {
+            attend<C>(x, stream, values, mine, scale, first, count, end, position, 1, best, total, o);
+        }
+        __syncthreads();
+    }
+    float lse[C::LaneRows];
+    finish_softmax<C>(scale, best, total, o, lse);
+    write_rows<C>(logSumExp + (i64)head * tokens + tile.token, lse, tile.rows);
+    give_rows<C>(o, stream, output + (i64)tile.token * width + head * size, width, tile.rows, size);
+}
+
+template <class C> static __device__ __forceinline__ void attention_dq(
+    const int* __restrict__ tiles, int tokens, int heads, int kvHeads, int size, float scale, const float* __restrict__ q,
+    const float* __restrict__ k, const float* __restrict__ v, const float* __restrict__ output, const float* __restrict__ logSumExp,
+    const float* __restrict__ dOutput, float* __restrict__ dq, float* __restrict__ delta) {
+    __shared__ __align__(16) float stream[C::Stream];
+    __shared__ __align__(16) float weights[C::Weights];
+    QueryTile tile = query_tile(tiles, blockIdx.x / heads);
+    int head = blockIdx.x % heads, kvHead = head / (heads / kvHeads);
+    int width = heads * size, kvWidth = kvHeads * size;
+    HeadRows keyRows{k + kvHead * size, kvWidth, tile.prefix, tile.prefixStart, tile.token - tile.position};
+    HeadRows valueRows = keyRows;
+    valueRows.start = v + kvHead * size;
+    float x[C::R][C::DS], dO[C::R][C::DS], gradient[C::R][C::DS];
+    float lse[C::LaneRows], correction[C::LaneRows];
+    own_rows<C>(dO, stream, rows_from(dOutput + head * size, width, tile.token), tile.rows, size);
+    own_rows<C>(x, stream, rows_from(output + head * size, width, tile.token), tile.rows, size);
+    row_products<C>(dO, x, correction);
+    own_rows<C>(x, stream, rows_from(q + head * size, width, tile.token), tile.rows, size);
+    clear_rows<C>(gradient);
+    i64 statistics = (i64)head * tokens + tile.token;
+    int row = threadIdx.x / 8 * C::R + lane_row<C>();
+#pragma unroll
+    for (int i = 0; i < C::LaneRows; i++) {
+        lse[i] = row + i < tile.rows ? logSumExp[statistics + row + i] : 0.0f;
+    }
+    write_rows<C>(delta + statistics, correction, tile.rows);
+    float* values = stream + C::BC * C::Padded;
+    float* mine = weights + threadIdx.x / 8 * C::GroupWeights;
+    int position = tile.position + threadIdx.x / 8 * C::R;
+    int warpRow = threadIdx.x / 32 * C::WarpRows;
+    int warpKeys = warpRow < tile.rows ? tile.position + warpRow + C::WarpRows : 0;
+    int seen = tile.position + tile.rows;
+#pragma unroll 1
+    for (int first = 0; first < seen; first += C::BC) {
+        int count = least(C::BC, seen - first);
+        load_rows<C, C::BC>(stream, keyRows, first, count, size);
+        load_rows<C, C::BC>(values, valueRows, first, count, size);
+        __syncthreads();
+        int end = least(count, warpKeys - first);
+        if (end > 0) {
+            int own = position + lane_row<C>() - first - lane_key<C>();
+#pragma unroll 1
+            for (int j = 0; j < end; j += C::Step) {
+                float score[C::LaneRows], slope[C::LaneRows];
+                dot<C>(x, stream, j, score);
+                dot<C>(dO, values, j, slope);
+#pragma unroll
+                for (int i = 0; i < C::LaneRows; i++) {
+                    float weight = exp_(fmaf(score[i], scale, -lse[i]));
+                    slope[i] = j <= own + i ? weight * (slope[i] - correction[i]) * scale : 0.0f;
+                }
+                put<C>(lane_weights<C>(mine, j), slope);
+            }
+            __syncwarp();
+            int all = most(0, least(count, position + 1 - first));
+            int some = most(0, least(count, position + C::R - first));
+            accumulate_rows<C>(gradient, mine, stream, 0, all);
+            accumulate_edge<C, false>(gradient, mine, stream, position - first, all, some);
+        }
+        __syncthreads();
+    }
+    give_rows<C>(gradient, stream, dq + (i64)tile.token * width + head * size, width, tile.rows, size);
+}
+
+template <class C> static __device__ __forceinline__ void attention_dkdv(
+    const int* __restrict__ tiles, int tokens, int heads, int kvHeads, int size, float scale, const float* __restrict__ q,
+    const float* __restrict__ k, const float* __restrict__ v, const float* __restrict__ logSumExp, const float* __restrict__ delta,
+    const float* __restrict__ dOutput, float* __restrict__ dk, float* __restrict__ dv) {
+    __shared__ __align__(16) float stream[C::Stream];
+    __shared__ __align__(16) float weights[C::Weights];
+    __shared__ __align__(16) float slopes[C::Weights];
+    __shared__ float statistics[2 * C::BC];
+    int field = tiles[4 * (blockIdx.x / kvHeads) + (threadIdx.x & 3)];
+    int token = __shfl_sync(AllLanes, field, 0), rows = __shfl_sync(AllLanes, field, 1), last = __shfl_sync(AllLanes, field, 2);
+    int kvHead = blockIdx.x % kvHeads, sharing = heads / kvHeads;
+    int width = heads * size, kvWidth = kvHeads * size;
+    float key[C::R][C::DS], value[C::R][C::DS], dKey[C::R][C::DS], dValue[C::R][C::DS];
+    own_rows<C>(key, stream, rows_from(k + kvHead * size, kvWidth, token), rows, size);
+    own_rows<C>(value, stream, rows_from(v + kvHead * size, kvWidth, token), rows, size);
+    clear_rows<C>(dKey);
+    clear_rows<C>(dValue);
+    float* outputs = stream + C::BC * C::Padded;
+    float* myWeights = weights + threadIdx.x / 8 * C::GroupWeights;
+    float* mySlopes = slopes + threadIdx.x / 8 * C::GroupWeights;
+    int warpRow = threadIdx.x / 32 * C::WarpRows;
+    int row = threadIdx.x / 8 * C::R;
+#pragma unroll 1
+    for (int first = token; first < last; first += C::BC) {
+        int count = least(C::BC, last - first);
+        int begin = most(0, token + warpRow - first) / C::Step * C::Step;
+        int edge = token + row - first;
+        int some = least(count, most(0, edge));
+        int all = least(count, most(0, edge + C::R - 1));
+#pragma unroll 1
+        for (int head = kvHead * sharing; head < (kvHead + 1) * sharing; head++) {
+            load_rows<C, C::BC>(stream, rows_from(q + head * size, width, 0), first, count, size);
+            load_rows<C, C::BC>(outputs, rows_from(dOutput + head * size, width, 0), first, count, size);
+            if (threadIdx.x < 2 * C::BC) {
+                int i = threadIdx.x % C::BC;
+                const float* source = threadIdx.x < C::BC ? logSumExp : delta;
+                statistics[threadIdx.x] = i < count ? source[(i64)head * tokens + first + i] : 0.0f;
+            }
+            __syncthreads();
+            if (warpRow < rows && begin < count) {
+                int own = token + row + lane_row<C>() - first - lane_key<C>();
+#pragma unroll 1
+                for (int j = begin; j < count; j += C::Step) {
+                    float score[C::LaneRows], slope[C::LaneRows];
+                    dot<C>(key, stream, j, score);
+                    dot<C>(value, outputs, j, slope);
+                    float lse = statistics[j + lane_key<C>()], correction = statistics[C::BC + j + lane_key<C>()];
+#pragma unroll
+                    for (int i = 0; i < C::LaneRows; i++) {
+                        bool seen = j >= own + i;
+                        float weight = exp_(fmaf(score[i], scale, -lse));
+                        slope[i] = seen ? weight * (slope[i] - correction) * scale : 0.0f;
+                        score[i] = seen ? weight : 0.0f;
+                    }
+                    put<C>(lane_weights<C>(myWeights, j), score);
+                    put<C>(lane_weights<C>(mySlopes, j), slope);
+                }
+                __syncwarp();
+                accumulate_edge<C, true>(dValue, myWeights, outputs, edge, some, all);
+                accumulate_rows<C>(dValue, myWeights, outputs, all, count);
+                accumulate_edge<C, true>(dKey, mySlopes, stream, edge, some, all);
+                accumulate_rows<C>(dKey, mySlopes, stream, all, count);
+            }
+            __syncthreads();
+        }
+    }
+    give_rows<C>(dKey, stream, dk + (i64)token * kvWidth + kvHead * size, kvWidth, rows, size);
+    give_rows<C>(dValue, stream, dv + (i64)token * kvWidth + kvHead * size, kvWidth, rows, size);
+}
+
+template <class C> static __device__ __forceinline__ void attention_decode(
+    const int* __restrict__ lengths, int capacity, int heads, int kvHeads, int size, float scale, const float* __restrict__ q,
+    const float* __restrict__ kCache, const float* __restrict__ vCache, float* __restrict__ output) {
+    __shared__ __align__(16) float stream[C::Stream];
+    __shared__ __align__(16) float weights[C::Weights];
+    int sharing = heads / kvHeads, parts = (sharing + C::Rows - 1) / C::Rows;
+    int part = blockIdx.x % parts, kvHead = blockIdx.x / parts % kvHeads, sequence = blockIdx.x / parts / kvHeads;
+    int kvWidth = kvHeads * size, rows = least(C::Rows, sharing - part * C::Rows);
+    i64 cache = (i64)sequence * capacity * kvWidth + kvHead * size;
+    i64 queries = ((i64)sequence * heads + kvHead * sharing + part * C::Rows) * size;
+    int length = lengths[sequence];
+    float x[C::R][C::DS], o[C::R][C::DS], best[C::LaneRows], total[C::LaneRows], lse[C::LaneRows];
+    own_rows<C>(x, stream, rows_from(q + queries, size, 0), rows, size);
+    clear_rows<C>(o);
+#pragma unroll
+    for (int i = 0; i < C::LaneRows; i++) {
+        best[i] = minus_infinity();
+        total[i] = 0.0f;
+    }
+    float* values = stream + C::BC * C::Padded;
+#pragma unroll 1
+    for (int first = 0; first < length; first += C::BC) {
+        int count = least(C::BC, length - first);
+        load_rows<C, C::BC>(stream, rows_from(kCache + cache, kvWidth, 0), first, count, size);
+        load_rows<C, C::BC>(values, rows_from(vCache + cache, kvWidth, 0), first, count, size);
+        __syncthreads();
+        attend<C>(
+            x, stream, values, weights + threadIdx.x / 8 * C::GroupWeights, scale, first, count, count, length - 1, 0, best, total, o);
+        __syncthreads();
+    }
+    finish_softmax<C>(scale, best, total, o, lse);
+    give_rows<C>(o, stream, output + queries, size, rows, size);
+}
+
+#define SEGMENT_ATTENTION(SIZE, ...)                                                                                                        \
+    extern "C" __global__ void __launch_bounds__((Tiling<__VA_ARGS__>::T)) segment_attention_##SIZE(                                         \
+        const int* __restrict__ tiles, int tokens, int heads, int kvHeads, int size, float scale, const float* __restrict__ q,               \
+        const float* __restrict__ k, const float* __restrict__ v, float* __restrict__ output, float* __restrict__ logSumExp) {               \
+        attention_forward<Tiling<__VA_ARGS__>>(tiles, tokens, heads, kvHeads, size, scale, q, k, v, output, logSumExp);                       \
+    }
+#define SEGMENT_ATTENTION_DQ(SIZE, ...)                                                                                                     \
+    extern "C" __global__ void __launch_bounds__((Tiling<__VA_ARGS__>::T)) segment_attention_dq_##SIZE(                                      \
+        const int* __restrict__ tiles, int tokens, int heads, int kvHeads, int size, float scale, const float* __restrict__ q,               \
+        const float* __restrict__ k, const float* __restrict__ v, const float* __restrict__ output, const float* __restrict__ logSumExp,     \
+        const float* __restrict__ dOutput, float* __restrict__ dq, float* __restrict__ delta) {                                              \
+        attention_dq<Tiling<__VA_ARGS__>>(tiles, tokens, heads, kvHeads, size, scale, q, k, v, output, logSumExp, dOutput, dq, delta);        \
+    }
+#define SEGMENT_ATTENTION_DKDV(SIZE, ...)                                                                                                   \
+    extern "C" __global__ void __launch_bounds__((Tiling<__VA_ARGS__>::T)) segment_attention_dkdv_##SIZE(                                    \
+        const int* __restrict__ tiles, int tokens, int heads, int kvHeads, int size, float scale, const float* __restrict__ q,               \
+        const float* __restrict__ k, const float* __restrict__ v, const float* __restrict__ logSumExp, const float* __restrict__ delta,      \
+        const float* __restrict__ dOutput, float* __restrict__ dk, float* __restrict__ dv) {                                                 \
+        attention_dkdv<Tiling<__VA_ARGS__>>(tiles, tokens, heads, kvHeads, size, scale, q, k, v, logSumExp, delta, dOutput, dk, dv);          \
+    }
+#define DECODE_ATTENTION(SIZE, ...)                                                                                                         \
+    extern "C" __global__ void __launch_bounds__((Tiling<__VA_ARGS__>::T)) decode_attention_##SIZE(                                          \
+        const int* __restrict__ lengths, int capacity, int heads, int kvHeads, int size, float scale, const float* __restrict__ q,           \
+        const float* __restrict__ kCache, const float* __restrict__ vCache, float* __restrict__ output) {                                    \
+        attention_decode<Tiling<__VA_ARGS__>>(lengths, capacity, heads, kvHeads, size, scale, q, kCache, vCache, output);                     \
+    }
+
+SEGMENT_ATTENTION(32, 4, 4, 32, 128)
+SEGMENT_ATTENTION(64, 8, 4, 32, 128)
+SEGMENT_ATTENTION(128, 16, 4, 32, 128)
+SEGMENT_ATTENTION(256, 32, 2, 16, 256)
+
+SEGMENT_ATTENTION_DQ(32, 4, 4, 32, 128)
+SEGMENT_ATTENTION_DQ(64, 8, 4, 32, 128)
+SEGMENT_ATTENTION_DQ(128, 16, 2, 32, 256)
+SEGMENT_ATTENTION_DQ(256, 32, 1, 16, 512)
+
+SEGMENT_ATTENTION_DKDV(32, 4, 4, 32, 128)
+SEGMENT_ATTENTION_DKDV(64, 8, 4, 32, 128)
+SEGMENT_ATTENTION_DKDV(128, 16, 2, 16, 256)
+SEGMENT_ATTENTION_DKDV(256, 32, 1, 16, 256)
+
+DECODE_ATTENTION(32, 4, 2, 32, 32)
+DECODE_ATTENTION(64, 8, 2, 32, 32)
+DECODE_ATTENTION(128, 16, 2, 32, 32)
+DECODE_ATTENTION(256, 32, 2, 16, 32)
+
+// Puts row s of k and v at place lengths[s] - 1 of sequence s in its cache. Grid: a thread for every 16 bytes of k (4 where they are not
+// aligned). Must move and moves: k and v once, their places in the caches once, a length a warp.
+extern "C" __global__ void __launch_bounds__(256) append_cache(
+    const float* __restrict__ k, const float* __restrict__ v, const int* __restrict__ lengths, int sequences, int capacity, int width,
+    float* __restrict__ kCache, float* __restrict__ vCache) {
+    bool aligned = (width & 3) == 0 && (((u64)k | (u64)v | (u64)kCache | (u64)vCache) & 15) == 0;
+    int parts = aligned ? width / 4 : width;
+    i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= (i64)sequences * parts) return;
+    int sequence = (int)(i / parts);
+    i64 place = ((i64)sequence * capacity + lengths[sequence] - 1) * parts + i % parts;
+    if (aligned) {
+        store_float4(kCache + 4 * place, load_float4(k + 4 * i));
+        store_float4(vCache + 4 * place, load_float4(v + 4 * i));
+    } else {
+        kCache[place] = k[i];
+        vCache[place] = v[i];
+    }
+}
