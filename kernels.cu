@@ -264,7 +264,8 @@ template <int T> struct RowThreads {
 };
 
 // The packs of a row that one of its T threads has in its N registers: f(k, j) for pack k, which begins at column j.
-template <int T, int N, int W, class F> static __device__ __forceinline__ void each_pack(unsigned base, unsigned columns, unsigned rank, F f) {
+template <int T, int N, int W, class F>
+static __device__ __forceinline__ void each_pack(unsigned base, unsigned columns, unsigned rank, F f) {
 #pragma unroll
     for (int k = 0; k < N / W; k++) {
         unsigned j = base + (k * T + rank) * W;
@@ -284,18 +285,17 @@ template <int W, class F> static __device__ __forceinline__ void each_in_tile(un
     }
 }
 
-// Where a block's tile lies: strips of TileColumns, and in each strip tiles of rowsOfTile.
-static const unsigned TileColumns = 1024;
-static const unsigned TileRows = 32; // at most
+// Where a block's tile lies: strips of the matrix from left to right, in each strip tiles from top to bottom.
+static const unsigned TileRows = 32, TileColumns = 1024; // at most
 
 struct Tile {
     unsigned row, column, rows, columns;
-    __device__ __forceinline__ Tile(unsigned allRows, unsigned allColumns, unsigned rowsOfTile) {
-        unsigned strips = (allColumns + TileColumns - 1) / TileColumns;
+    __device__ __forceinline__ Tile(unsigned allRows, unsigned allColumns, unsigned rowsOfTile, unsigned columnsOfTile) {
+        unsigned strips = (allColumns + columnsOfTile - 1) / columnsOfTile;
         row = blockIdx.x / strips * rowsOfTile;
-        column = blockIdx.x % strips * TileColumns;
+        column = blockIdx.x % strips * columnsOfTile;
         rows = allRows - row < rowsOfTile ? allRows - row : rowsOfTile;
-        columns = allColumns - column < TileColumns ? allColumns - column : TileColumns;
+        columns = allColumns - column < columnsOfTile ? allColumns - column : columnsOfTile;
     }
 };
 
@@ -552,8 +552,10 @@ static __device__ __forceinline__ void chunk_numbers(const float* rowNumbers, un
     if (threadIdx.x < ChunkRows && row < rows) v[threadIdx.x] = rowNumbers[row];
 }
 
-template <int W> static __device__ __forceinline__ void column_sum_body(const float* x, unsigned rows, unsigned columns, float* partial, int accumulate) {
-    column_sum_of<W>(rows, columns, aligned(x), partial, accumulate, [=](unsigned, unsigned at, bool wide) { return load<W>(x + at, wide); });
+template <int W>
+static __device__ __forceinline__ void column_sum_body(const float* x, unsigned rows, unsigned columns, float* partial, int accumulate) {
+    column_sum_of<W>(
+        rows, columns, aligned(x), partial, accumulate, [=](unsigned, unsigned at, bool wide) { return load<W>(x + at, wide); });
 }
 
 extern "C" __global__ void __launch_bounds__(256) column_sum(const float* x, int rows, int columns, float* partial, int accumulate) {
@@ -561,11 +563,12 @@ extern "C" __global__ void __launch_bounds__(256) column_sum(const float* x, int
     else column_sum_body<1>(x, rows, columns, partial, accumulate);
 }
 
-// y[r, :] += bias, in place. Grid: strips of 1024 columns times tiles of rowsOfTile (at most 32) rows; 4 KiB of shared memory. Moves y
+// y[r, :] += bias, in place. Grid: strips of 1024 columns times tiles of at most 32 rows; 4 KiB of shared memory. Moves y
 // twice and the bias once a tile: with 32 rows 1.016 times the fewest bytes.
-template <int W> static __device__ __forceinline__ void add_bias_tile(float* y, const float* bias, unsigned rows, unsigned columns, unsigned rowsOfTile, bool wide) {
+template <int W> static __device__ __forceinline__ void add_bias_tile(
+    float* y, const float* bias, unsigned rows, unsigned columns, unsigned rowsOfTile, unsigned columnsOfTile, bool wide) {
     __shared__ __align__(16) float staged[TileColumns];
-    Tile tile(rows, columns, rowsOfTile);
+    Tile tile(rows, columns, rowsOfTile, columnsOfTile);
     for (unsigned j = threadIdx.x; j < tile.columns; j += Threads) staged[j] = bias[tile.column + j];
     __syncthreads();
     each_in_tile<W>(tile.rows, tile.columns, [=](unsigned row, unsigned j) {
@@ -573,9 +576,10 @@ template <int W> static __device__ __forceinline__ void add_bias_tile(float* y, 
     });
 }
 
-extern "C" __global__ void __launch_bounds__(256) add_bias(float* y, const float* bias, int rows, int columns, int rowsOfTile) {
-    if (columns % 4 == 0) add_bias_tile<4>(y, bias, rows, columns, rowsOfTile, aligned(y));
-    else add_bias_tile<1>(y, bias, rows, columns, rowsOfTile, false);
+extern "C" __global__ void __launch_bounds__(256) add_bias(
+    float* y, const float* bias, int rows, int columns, int rowsOfTile, int columnsOfTile) {
+    if (columns % 4 == 0) add_bias_tile<4>(y, bias, rows, columns, rowsOfTile, columnsOfTile, aligned(y));
+    else add_bias_tile<1>(y, bias, rows, columns, rowsOfTile, columnsOfTile, false);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
@@ -585,9 +589,9 @@ extern "C" __global__ void __launch_bounds__(256) add_bias(float* y, const float
 // y[i, :] = table[index[i], :]. Grid: as add_bias; 128 bytes of shared memory. Moves the rows that are named and y once, the index once a
 // strip of 1024 columns.
 template <int W> static __device__ __forceinline__ void gather_tile(
-    const float* table, const int* index, unsigned count, unsigned columns, unsigned rowsOfTile, float* y, bool wide) {
+    const float* table, const int* index, unsigned count, unsigned columns, unsigned rowsOfTile, unsigned columnsOfTile, float* y, bool wide) {
     __shared__ unsigned rows[TileRows];
-    Tile tile(count, columns, rowsOfTile);
+    Tile tile(count, columns, rowsOfTile, columnsOfTile);
     if (threadIdx.x < tile.rows) rows[threadIdx.x] = index[tile.row + threadIdx.x];
     __syncthreads();
     each_in_tile<W>(tile.rows, tile.columns, [=](unsigned row, unsigned j) {
@@ -597,9 +601,9 @@ template <int W> static __device__ __forceinline__ void gather_tile(
 }
 
 extern "C" __global__ void __launch_bounds__(256) gather_rows(
-    const float* table, const int* index, int count, int columns, int rowsOfTile, float* y) {
-    if (columns % 4 == 0) gather_tile<4>(table, index, count, columns, rowsOfTile, y, aligned(table) && aligned(y));
-    else gather_tile<1>(table, index, count, columns, rowsOfTile, y, false);
+    const float* table, const int* index, int count, int columns, int rowsOfTile, int columnsOfTile, float* y) {
+    if (columns % 4 == 0) gather_tile<4>(table, index, count, columns, rowsOfTile, columnsOfTile, y, aligned(table) && aligned(y));
+    else gather_tile<1>(table, index, count, columns, rowsOfTile, columnsOfTile, y, false);
 }
 
 // Row rows[s] of the table (+)= the rows y[order[k], :] for k in [starts[s], starts[s + 1]), one after the other: the host has sorted the
@@ -638,7 +642,7 @@ extern "C" __global__ void __launch_bounds__(256) scatter_add_rows(
 // Norms: RMSNorm and LayerNorm, forward and backward.
 // ---------------------------------------------------------------------------------------------------------------------------------------
 
-// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 6144, the block a row; _long
+// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 5888, the block a row; _long
 // beyond. The first two hold the row in registers between its sum and the last pass, so that it is read once, and the weights in shared
 // memory (4 bytes a column, 8 with a bias) for all rows of the block; _long reads row and weights again in every pass, which a level 2 cache
 // may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Bytes that must be moved: the rows of each matrix once and the
@@ -924,7 +928,7 @@ extern "C" __global__ void __launch_bounds__(256) layer_norm_backward_weight(
 struct MaxSum { float max, sum; };
 
 // What the sum is relative to: the largest, or 0 while all are -inf, which then count 0 and not NaN.
-static __device__ __forceinline__ float shift_of(float max) { return max == -__builtin_inff() ? 0.0f : max; }
+static __device__ __forceinline__ float shift_of(float max) { return max == __int_as_float((int)0xff800000) ? 0.0f : max; }
 
 static __device__ __forceinline__ MaxSum combine(MaxSum a, MaxSum b) {
     float max = a.max > b.max ? a.max : b.max;
@@ -935,9 +939,10 @@ static __device__ __forceinline__ MaxSum combine(MaxSum a, MaxSum b) {
 // log sum_j exp(z_j) in one pass over the row (Milakov and Gimelshein 2018, "Online normalizer calculation for softmax"): each thread takes
 // 8 numbers at a time, and what it has is scaled when they have a larger one; then lanes and warps are combined in order. A NaN is not
 // the largest, but makes the sum NaN; an infinite largest gives NaN, as on the CPU.
-template <int T, int W> static __device__ __forceinline__ float log_sum_exp(const float* z, unsigned length, bool wide, RowThreads<T>& threads) {
+template <int T, int W>
+static __device__ __forceinline__ float log_sum_exp(const float* z, unsigned length, bool wide, RowThreads<T>& threads) {
     const int N = 8;
-    const float infinity = __builtin_inff();
+    const float infinity = __int_as_float(0x7f800000);
     MaxSum all = {-infinity, 0.0f};
     for (unsigned base = 0; base < length; base += T * N) {
         float v[N];
@@ -1004,10 +1009,10 @@ LOG_SOFTMAX_GATHER(block, 256)
 // Moves the logits twice, which it must, and three numbers a row for each strip of 1024 words.
 template <int W> static __device__ __forceinline__ void log_softmax_gather_backward_tile(
     float* logits, const int* targets, unsigned rows, unsigned vocabulary, const float* logSumExp, const float* dLogProb, unsigned rowsOfTile,
-    bool wide) {
+    unsigned columnsOfTile, bool wide) {
     __shared__ float shifts[TileRows], gradients[TileRows];
     __shared__ unsigned words[TileRows];
-    Tile tile(rows, vocabulary, rowsOfTile);
+    Tile tile(rows, vocabulary, rowsOfTile, columnsOfTile);
     if (threadIdx.x < tile.rows) {
         unsigned row = tile.row + threadIdx.x;
         shifts[threadIdx.x] = logSumExp[row];
@@ -1031,18 +1036,21 @@ template <int W> static __device__ __forceinline__ void log_softmax_gather_backw
 }
 
 extern "C" __global__ void __launch_bounds__(256) log_softmax_gather_backward(
-    float* logits, const int* targets, int rows, int vocabulary, const float* logSumExp, const float* dLogProb, int rowsOfTile) {
+    float* logits, const int* targets, int rows, int vocabulary, const float* logSumExp, const float* dLogProb, int rowsOfTile,
+    int columnsOfTile) {
     if (vocabulary % 4 == 0) {
-        log_softmax_gather_backward_tile<4>(logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, aligned(logits));
+        log_softmax_gather_backward_tile<4>(
+            logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, columnsOfTile, aligned(logits));
     } else {
-        log_softmax_gather_backward_tile<1>(logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, false);
+        log_softmax_gather_backward_tile<1>(logits, targets, rows, vocabulary, logSumExp, dLogProb, rowsOfTile, columnsOfTile, false);
     }
 }
 
-// kl[r] = KL(softmax(p[r, :]) || softmax(q[r, :])) = sum_j p_j (log p_j - log q_j). Grid and shared memory as log_softmax_gather. Must read p
-// and q once; reads them twice, the second time with both log-sum-exps at hand: sums of differences of log-probs keep their digits
+// kl[r] = KL(softmax(p[r, :]) || softmax(q[r, :])) = sum_j p_j (log p_j - log q_j). Grid and shared memory as log_softmax_gather. Must read
+// p and q once; reads them twice, the second time with both log-sum-exps at hand: sums of differences of log-probs keep their digits
 // where the two distributions are close, what one pass could give does not.
-template <int T, int W> static __device__ __forceinline__ void row_kl(const float* p, const float* q, unsigned rows, unsigned vocabulary, float* kl) {
+template <int T, int W>
+static __device__ __forceinline__ void row_kl(const float* p, const float* q, unsigned rows, unsigned vocabulary, float* kl) {
     const int N = 8;
     RowThreads<T> threads;
     unsigned row = blockIdx.x * (Threads / T) + threadIdx.x / T;
@@ -1072,7 +1080,8 @@ template <int T, int W> static __device__ __forceinline__ void row_kl(const floa
 }
 
 #define ROW_KL(suffix, T)                                                                                                                \
-    extern "C" __global__ void __launch_bounds__(256) row_kl_##suffix(const float* p, const float* q, int rows, int vocabulary, float* kl) { \
+    extern "C" __global__ void __launch_bounds__(256) row_kl_##suffix(                                                                   \
+        const float* p, const float* q, int rows, int vocabulary, float* kl) {                                                           \
         if (vocabulary % 4 == 0) row_kl<T, 4>(p, q, rows, vocabulary, kl);                                                               \
         else row_kl<T, 1>(p, q, rows, vocabulary, kl);                                                                                   \
     }
@@ -1104,7 +1113,7 @@ static __device__ __forceinline__ double philox_uniform(u64 seed, unsigned purpo
     return (double)(((u64)c0 << 32 | c1) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-// e^x for x <= 0 by x = k ln 2 + r and the Taylor series in r up to r^13 / 13!: what it leaves out is 4e-18 of the result. Error 0.6 ulp;
+// e^x for x <= 0 by x = k ln 2 + r and the Taylor series in r up to r^13 / 13!: what it leaves out is 4e-18 of the result. Error 0.9 ulp;
 // 0 below -746, NaN does not occur.
 static __device__ __forceinline__ double exp_double(double x) {
     x = x < -746.0 ? -746.0 : x;
@@ -1267,16 +1276,19 @@ template <class Measure> static __device__ __forceinline__ void find_by_id(unsig
             if (lane == 0) *token = (int)(first + __ffs((int)exceeds) - 1);
             return;
         }
-        unsigned last = 31;
-        unsigned low = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)part, last), high = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)(part >> 32), last);
+        unsigned low = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)part, 31);
+        unsigned high = (unsigned)__shfl_sync(AllLanes, (int)(unsigned)(part >> 32), 31);
         sum += (u64)high << 32 | low;
     }
 }
 
-// token[r] drawn from row r of the logits as TokenSampler draws it, or -1 where a logit is NaN or the largest infinite. The words stand in
-// descending order, equal ones in that of their ids; topK keeps the first k, topP of those the first whose sum reaches topP; the word is the one in which
-// uniform times the sum of what is kept lies. unit: the weight of the likeliest word, a power of two with unit * vocabulary < 2^62. Grid: a block a
-// row; 2.3 KiB of shared memory. Must read the logits once; reads them 2 (likeliest word), 4 (all words) or up to 15 times (top-k and top-p).
+// token[r] drawn from row r of the logits as TokenSampler draws it, or -1 where a logit is NaN or the largest infinite. With topK or topP
+// the words stand in descending order, equal ones in that of their ids: topK keeps the first k, topP of those the first whose sum reaches
+// topP times all; the word drawn is the one in which uniform times the sum of what is kept lies. Otherwise the words stand in the order of
+// their ids, which asks for no search. unit: the weight of the likeliest word, a power of two with unit * vocabulary < 2^62; a word lighter
+// than half of 1 / unit of it counts 0, which changes a draw with probability vocabulary / (2 unit) at the most. Grid: a block a row; 4.3
+// KiB of shared memory. Must read the logits once; reads them once (temperature 0), up to 4 times (all words) or up to 16 times (top-k and
+// top-p), from a cache mostly.
 extern "C" __global__ void __launch_bounds__(256) sample(
     const float* logits, int vocabulary, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,
     const int* position, int* token) {
@@ -1292,7 +1304,7 @@ extern "C" __global__ void __launch_bounds__(256) sample(
     }
     best = block_max(best);
     float max = z[0xffffffffu - (unsigned)best];
-    bool finite = fabsf(max) < __builtin_inff();
+    bool finite = fabsf(max) < __int_as_float(0x7f800000);
     if (!finite || temperature == 0.0) {
         if (threadIdx.x == 0) token[r] = finite ? (int)(0xffffffffu - (unsigned)best) : -1;
         return;

@@ -67,7 +67,7 @@ internal sealed class ProfileCommandTests
     public void TheTableSaysWhatIsEstimated()
     {
         var run = CommandLineRun.Of("profile", _workload, "--gpu", "H100", "--threads", "1", "--kernel", "SGEMM").Succeeded();
-        Assert.That(run.Output, Does.StartWith("| kernel").And.Contain("| sgemm NT ").And.Contain("3350 GB/s").And.Contain("An estimate"));
+        Assert.That(run.Output, Does.Contain("| kernel ").And.Contain("| sgemm NT ").And.Contain("3350 GB/s").And.Contain("An estimate"));
         Assert.That(run.Lines.Where(static line => line.StartsWith('|')).Skip(2), Is.All.StartWith("| sgemm"), "only what was asked for");
     }
 

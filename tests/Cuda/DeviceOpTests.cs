@@ -20,6 +20,16 @@ public class DeviceOpTests(CudaDevice device)
     [OneTimeSetUp]
     public void Open() => (_cuda, _cpu) = (CudaDevices.Open(device), PoisonedBackend.Create());
 
+    // A device on which a kernel has failed answers nothing any more: the next row gets a new one.
+    [TearDown]
+    public void Renew()
+    {
+        if (TestContext.CurrentContext.Result.Outcome.Status == NUnit.Framework.Interfaces.TestStatus.Failed)
+        {
+            _cuda = CudaDevices.Open(device);
+        }
+    }
+
     [OneTimeTearDown]
     public void Close()
     {
@@ -38,7 +48,7 @@ public class DeviceOpTests(CudaDevice device)
         {
             AssertAgree(actual[i], expected[i], row, $"{(i == 0 ? "output" : $"gradient {i - 1}")}");
         }
-        var tables = row.Op == nameof(RotaryOp) ? 2 : 0; // the rotary table lives as long as the backend
+        var tables = row.Op == nameof(RotaryOp) ? 4 : 0; // each of the two passes makes a rotary table, which lives as long as the backend
         Assert.That(_cuda.Memory.Outstanding - outstanding, Is.EqualTo(tables), "buffers that were not given back");
     }
 

@@ -16,7 +16,7 @@ internal static class ProfileTable
         var table = new Table().MarkdownBorder().AddColumn("kernel");
         foreach (var column in new[]
         {
-            "launches", "warp instr.", "read", "written", "of fewest", "sectors/request", "of needed", "bank conflicts", "divergent", "atomics",
+            "launches", "warp instr.", "read", "written", "bytes/fewest", "sectors/request", "sectors/needed", "bank conflicts", "divergent", "atomics",
             "Mflop", "est. us", "limit",
         })
         {

@@ -48,7 +48,8 @@ public sealed unsafe partial class CudaBackend
 
     public void BinaryBackwardSecond(BinaryFunction f, DeviceBuffer a, DeviceBuffer b, DeviceBuffer dy, DeviceBuffer db, bool accumulate) =>
         BinaryBackward(
-            f, "second", a, b, dy, db, accumulate, readsA: f is BinaryFunction.Multiply or BinaryFunction.Divide, readsB: f is BinaryFunction.Divide);
+            f, "second", a, b, dy, db, accumulate, readsA: f is BinaryFunction.Multiply or BinaryFunction.Divide,
+            readsB: f is BinaryFunction.Divide);
 
     public void Affine(DeviceBuffer x, Real scale, Real shift, DeviceBuffer y, bool accumulate)
     {

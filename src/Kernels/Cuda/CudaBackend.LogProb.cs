@@ -34,7 +34,7 @@ public sealed unsafe partial class CudaBackend
         {
             Launch(
                 "log_softmax_gather_backward", Tiles(rows, vocabulary), InOut(logits, (long)rows * vocabulary), Indices(targets, from, rows), rows,
-                vocabulary, In(logSumExp.Slice(from, rows), rows), In(dLogProb.Slice(from, rows), rows), RowsOfTile(rows));
+                vocabulary, In(logSumExp.Slice(from, rows), rows), In(dLogProb.Slice(from, rows), rows), RowsOfTile(rows), ColumnsOfTile(vocabulary));
         }
     }
 

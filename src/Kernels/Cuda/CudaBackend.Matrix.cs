@@ -19,7 +19,8 @@ public sealed unsafe partial class CudaBackend
         var rowsOfTile = RowsOfTile(rows);
         var tiles = Blocks(rows, rowsOfTile);
         Launch(
-            "add_bias", Tiles(rows, columns), InOut(y, (long)rows * columns), In(bias, columns, tiles * columns), rows, columns, rowsOfTile);
+            "add_bias", Tiles(rows, columns), InOut(y, (long)rows * columns), In(bias, columns, tiles * columns), rows, columns, rowsOfTile,
+            ColumnsOfTile(columns));
     }
 
     public void ColumnSum(DeviceBuffer x, int rows, int columns, DeviceBuffer sum, bool accumulate)
@@ -28,7 +29,8 @@ public sealed unsafe partial class CudaBackend
         RequireLength(sum, columns);
         AddRows(
             rows, columns, sum, accumulate, (x, rows, columns),
-            static (backend, s, grid, partial, add) => backend.Launch("column_sum", grid, In(s.x, (long)s.rows * s.columns), s.rows, s.columns, partial, add));
+            static (backend, s, grid, partial, add) => backend.Launch(
+                "column_sum", grid, In(s.x, (long)s.rows * s.columns), s.rows, s.columns, partial, add));
     }
 
     public void GatherRows(DeviceBuffer table, IndexBuffer index, int from, int count, int columns, DeviceBuffer y)
@@ -41,7 +43,7 @@ public sealed unsafe partial class CudaBackend
         }
         Launch(
             "gather_rows", Tiles(count, columns), In(table, table.Length, (long)count * columns), Indices(index, from, count), count, columns,
-            RowsOfTile(count), Out(y, (long)count * columns));
+            RowsOfTile(count), ColumnsOfTile(columns), Out(y, (long)count * columns));
     }
 
     public void ScatterAddRows(DeviceBuffer y, IndexBuffer index, int from, int count, int columns, DeviceBuffer table, int tableRows, bool accumulate)
@@ -61,11 +63,11 @@ public sealed unsafe partial class CudaBackend
         Launch(
             "scatter_add_rows", Grid.Of(Blocks((long)plan.Segments * packs, BlockThreads), BlockThreads), In(y, (long)count * columns),
             Part(scratch.Buffer, 0, plan.Segments + 1), Part(scratch.Buffer, plan.Segments + 1, plan.Segments),
-            Part(scratch.Buffer, (2 * plan.Segments) + 1, count), plan.Segments, columns, Result(table, (long)tableRows * columns, written, accumulate),
-            accumulate);
+            Part(scratch.Buffer, (2 * plan.Segments) + 1, count), plan.Segments, columns,
+            Result(table, (long)tableRows * columns, written, accumulate), accumulate);
     }
 
-    /// <summary>Puts the column sums of a matrix in chunks of rows into a buffer [chunks, columns], or the whole sum where there is one chunk.</summary>
+    /// <summary>Launches a kernel that puts the column sums of each chunk of rows into a buffer [chunks, columns].</summary>
     private delegate void ChunkSums<TState>(CudaBackend backend, TState state, Grid grid, KernelArgument partial, bool accumulate);
 
     // Sums of chunks of 128 rows, then the same over the chunks' sums: the order depends on the number of rows alone.
@@ -97,6 +99,8 @@ public sealed unsafe partial class CudaBackend
 
     // Few rows go in smaller tiles, for more blocks; no sum depends on it.
     private static int RowsOfTile(int rows) => rows >= 1024 ? 32 : 8;
+
+    private static int ColumnsOfTile(int columns) => Math.Min(columns, TileColumns);
 
     private static Grid Tiles(int rows, int columns) => Grid.Of(Blocks(rows, RowsOfTile(rows)) * Blocks(columns, TileColumns), BlockThreads);
 

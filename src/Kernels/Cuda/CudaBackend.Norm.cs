@@ -4,7 +4,7 @@ public sealed unsafe partial class CudaBackend
 {
     // Longest rows that a warp, and a block, hold in registers.
     private const int WarpColumns = 1024;
-    private const int BlockColumns = 6144;
+    private const int BlockColumns = 5888;
 
     public void RmsNorm(DeviceBuffer x, DeviceBuffer weight, int rows, int columns, Real epsilon, DeviceBuffer y, DeviceBuffer reciprocal)
     {

@@ -159,8 +159,8 @@ public sealed unsafe partial class SimulatedCudaDriver
             var (alphaAt, betaAt) = ((nint)alpha, (nint)beta);
             Enqueue(queue, new StreamWork(call, () =>
             {
-                _memory.RequireReadable(alphaAt, sizeof(float), $"{call}, alpha");
-                _memory.RequireReadable(betaAt, sizeof(float), $"{call}, beta");
+                RequireReadable(alphaAt, sizeof(float), $"{call}, alpha");
+                RequireReadable(betaAt, sizeof(float), $"{call}, beta");
                 Multiply(product, *(float*)alphaAt, *(float*)betaAt);
             })
             {

@@ -164,7 +164,7 @@ public sealed unsafe partial class SimulatedCudaDriver
             {
                 throw new SimulationException($"{call}: overlapping host buffer: byte {changed} of the target was written before the copy was waited for");
             }
-            _memory.RequireReadable(source, count, call);
+            RequireReadable(source, count, call);
             new ReadOnlySpan<byte>((void*)source, (int)count).CopyTo(target);
         })
         {
@@ -188,7 +188,7 @@ public sealed unsafe partial class SimulatedCudaDriver
         }
         Enqueue(queue, new StreamWork(call, () =>
         {
-            _memory.RequireReadable(source, count, call);
+            RequireReadable(source, count, call);
             _memory.RequireWritable(destination, count, call);
             NativeMemory.Copy((void*)source, (void*)destination, bytes);
             _memory.MarkWritten(destination, count);
@@ -226,6 +226,15 @@ public sealed unsafe partial class SimulatedCudaDriver
     public void Rented(nint address, long bytes) => Note(new StreamWork(nameof(Rented), () => _memory.MarkRented(address, bytes)));
 
     public void Returned(nint address, long bytes) => Note(new StreamWork(nameof(Returned), () => _memory.MarkReturned(address, bytes)));
+
+    // Without checks kernels do not note what they write.
+    private void RequireReadable(nint address, long bytes, string what)
+    {
+        if (_options.Checks)
+        {
+            _memory.RequireReadable(address, bytes, what);
+        }
+    }
 
     private void RequirePinned(string call, nint host, long bytes)
     {

@@ -3,24 +3,114 @@ namespace TinyDpo.Simulator;
 /// <summary>A module of PTX, parsed once, and the machine that executes its kernels on <see cref="SimulatedMemory"/>.</summary>
 internal sealed class KernelExecutor : IDisposable
 {
+    // A launch of fewer warps is not worth waking threads for.
+    private const int WarpsWorthThreads = 64;
+
+    private readonly Dictionary<string, KernelCode> _kernels;
+    private readonly SimulatedMemory _memory;
+    private readonly SimulatorOptions _options;
+    private readonly BlockRunner[] _runners;
+
     /// <param name="ptx">The text of the module.</param>
     /// <param name="memory">The device's memory.</param>
     /// <param name="options">Checks, counters, threads.</param>
     /// <exception cref="SimulationException">The PTX holds what the simulator does not know: names the line.</exception>
-    public KernelExecutor(string ptx, SimulatedMemory memory, SimulatorOptions options) => throw new NotImplementedException();
+    public KernelExecutor(string ptx, SimulatedMemory memory, SimulatorOptions options)
+    {
+        (_memory, _options) = (memory, options);
+        _kernels = PtxParser.Parse(ptx).Kernels.Values.Select(Decoder.Decode).ToDictionary(static k => k.Name);
+        var atomicLock = new object();
+        _runners = [.. Enumerable.Range(0, Math.Max(1, options.Threads ?? Environment.ProcessorCount)).Select(_ => new BlockRunner(options, atomicLock))];
+    }
 
     /// <summary>Size in bytes of a kernel's parameter block and offset of each parameter; null where there is no such kernel.</summary>
-    public (int Bytes, int[] Offsets, int[] Sizes)? Parameters(string kernel) => throw new NotImplementedException();
+    public (int Bytes, int[] Offsets, int[] Sizes)? Parameters(string kernel) => _kernels.TryGetValue(kernel, out var code)
+        ? (code.ParameterBytes, [.. code.Parameters.Select(static p => p.Offset)], [.. code.Parameters.Select(static p => p.Bytes)])
+        : null;
 
     /// <summary>Bytes of static shared memory that a kernel declares.</summary>
-    public int StaticSharedBytes(string kernel) => throw new NotImplementedException();
+    public int StaticSharedBytes(string kernel) => _kernels[kernel].Shared.DeclaredBytes;
 
     /// <summary>Threads of a block at most, from .maxntid; 1024 where it is not given.</summary>
-    public int MaxThreads(string kernel) => throw new NotImplementedException();
+    public int MaxThreads(string kernel) => _kernels[kernel].MaxThreads;
 
     /// <summary>Runs all blocks to their end. Returns what it cost, where counters are on.</summary>
     /// <exception cref="SimulationException">The kernel did what a check forbids.</exception>
-    public LaunchCounters? Execute(LaunchRequest launch) => throw new NotImplementedException();
+    public LaunchCounters? Execute(LaunchRequest launch)
+    {
+        var code = _kernels[launch.Kernel];
+        var blocks = launch.Grid.Count;
+        var warps = (launch.Block.Count + Lanes.Count - 1) / Lanes.Count * blocks;
+        var threads = warps < WarpsWorthThreads ? 1 : (int)Math.Min(_runners.Length, blocks);
+        if (threads == 1)
+        {
+            _runners[0].Begin(code, launch);
+            for (var block = 0L; block < blocks; block++)
+            {
+                _runners[0].Run(block);
+            }
+        }
+        else
+        {
+            ExecuteOn(threads, code, launch);
+        }
+        return null;
+    }
 
-    public void Dispose() => throw new NotImplementedException();
+    public void Dispose()
+    {
+        foreach (var runner in _runners)
+        {
+            runner.Dispose();
+        }
+    }
+
+    // Runs of neighbouring blocks, so that a race between blocks is mostly met on one thread. Of several faults the first block's is told.
+    private void ExecuteOn(int threads, KernelCode code, LaunchRequest launch)
+    {
+        var blocks = launch.Grid.Count;
+        var run = Math.Max(1, blocks / (threads * 8));
+        var next = 0L;
+        var (faultBlock, fault) = (long.MaxValue, (SimulationException?)null);
+        var faultLock = new object();
+        Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, t =>
+        {
+            var runner = _runners[t];
+            runner.Begin(code, launch);
+            while (true)
+            {
+                var end = Interlocked.Add(ref next, run);
+                for (var block = end - run; block < Math.Min(end, blocks); block++)
+                {
+                    if (block > Interlocked.Read(ref faultBlock))
+                    {
+                        return;
+                    }
+                    try
+                    {
+                        runner.Run(block);
+                    }
+                    catch (SimulationException e)
+                    {
+                        lock (faultLock)
+                        {
+                            if (block < faultBlock)
+                            {
+                                (faultBlock, fault) = (block, e);
+                            }
+                        }
+                        return;
+                    }
+                }
+                if (end >= blocks)
+                {
+                    return;
+                }
+            }
+        });
+        if (fault is not null)
+        {
+            throw fault;
+        }
+    }
 }

@@ -1,0 +1,195 @@
+using System.Globalization;
+
+namespace TinyDpo.Simulator;
+
+/// <summary>Reads PTX as clang and nvcc write it: entries with their registers, shared memory and instructions. No functions, no data.</summary>
+internal sealed class PtxParser
+{
+    private readonly PtxTokens _tokens;
+    private readonly Dictionary<int, string> _files = [];
+    private readonly List<PtxShared> _moduleShared = [];
+    private readonly Dictionary<string, PtxKernel> _kernels = [];
+
+    private PtxParser(string text)
+    {
+        _tokens = new PtxTokens(text);
+        ReadFiles(text);
+    }
+
+    /// <exception cref="SimulationException">The text is not PTX, or holds what the simulator does not know: names the line.</exception>
+    public static PtxModule Parse(string text)
+    {
+        var parser = new PtxParser(text);
+        parser.Module();
+        return new PtxModule(parser._kernels);
+    }
+
+    private static SimulationException Unknown(PtxToken token, string what) => new($"kernels.ptx:{token.Line}: {what}");
+
+    // .file stands at the end, .loc before it.
+    private void ReadFiles(string text)
+    {
+        var tokens = new PtxTokens(text);
+        while (!tokens.AtEnd)
+        {
+            if (tokens.Take().Text == ".file" && int.TryParse(tokens.Peek.Text, CultureInfo.InvariantCulture, out var number))
+            {
+                _ = tokens.Take();
+                _files[number] = Path.GetFileName(tokens.Take().Text.Trim('"'));
+            }
+        }
+    }
+
+    private void Module()
+    {
+        while (!_tokens.AtEnd)
+        {
+            var token = _tokens.Peek;
+            switch (token.Text)
+            {
+                case ".version" or ".target" or ".address_size" or ".file":
+                    _tokens.SkipLine();
+                    break;
+                case ".section":
+                    _tokens.SkipPast("}");
+                    break;
+                case ".visible" or ".weak":
+                    _ = _tokens.Take();
+                    break;
+                case ".extern":
+                    _ = _tokens.Take();
+                    if (_tokens.Peek.Text != ".shared")
+                    {
+                        throw Unknown(token, $"'.extern {_tokens.Peek.Text}' is not known: only dynamic shared memory may come from outside");
+                    }
+                    break;
+                case ".shared":
+                    _moduleShared.Add(Shared());
+                    break;
+                case ".entry":
+                    Entry();
+                    break;
+                default:
+                    throw Unknown(token, $"'{token.Text}' is not known outside of an entry");
+            }
+        }
+    }
+
+    private void Entry()
+    {
+        var place = new PtxPlace(_tokens.Take().Line, "", 0);
+        var name = _tokens.Take().Text;
+        var body = new PtxBodyParser(_tokens, _files);
+        var parameters = _tokens.TryTake("(") ? Parameters() : [];
+        var maxThreads = 1024;
+        while (!_tokens.TryTake("{"))
+        {
+            var directive = _tokens.Take();
+            switch (directive.Text)
+            {
+                case ".maxntid" or ".reqntid":
+                    maxThreads = _tokens.TakeInt();
+                    while (_tokens.TryTake(","))
+                    {
+                        maxThreads *= _tokens.TakeInt();
+                    }
+                    break;
+                case ".minnctapersm" or ".maxnctapersm" or ".maxnreg":
+                    _ = _tokens.TakeInt();
+                    break;
+                case ".pragma":
+                    _tokens.SkipPast(";");
+                    break;
+                default:
+                    throw Unknown(directive, $"'{directive.Text}' is not known before the body of an entry");
+            }
+        }
+        body.Read(Shared);
+        if (!_kernels.TryAdd(
+            name,
+            new PtxKernel(name, place, parameters, body.Registers, [.. body.Shared, .. _moduleShared], body.Instructions, body.Labels, maxThreads)))
+        {
+            throw new SimulationException($"kernels.ptx:{place.Line}: a second entry {name}");
+        }
+    }
+
+    private List<PtxParameter> Parameters()
+    {
+        var parameters = new List<PtxParameter>();
+        var offset = 0;
+        while (!_tokens.TryTake(")"))
+        {
+            var (align, bytes, name) = (0, 0, "");
+            _tokens.Expect(".param");
+            while (_tokens.Peek.Text is not ("," or ")") && !_tokens.AtEnd)
+            {
+                var token = _tokens.Take();
+                switch (token.Text)
+                {
+                    case ".align":
+                        align = _tokens.TakeInt();
+                        break;
+                    case ".ptr" or ".global" or ".shared" or ".const":
+                        break;
+                    case "[":
+                        bytes *= _tokens.TakeInt();
+                        _tokens.Expect("]");
+                        break;
+                    case var text when text[0] == '.':
+                        bytes = BytesOf(token);
+                        align = Math.Max(align, bytes);
+                        break;
+                    default:
+                        name = token.Text;
+                        break;
+                }
+            }
+            offset = (offset + align - 1) / align * align;
+            parameters.Add(new PtxParameter(name, offset, bytes));
+            offset += bytes;
+            _ = _tokens.TryTake(",");
+        }
+        return parameters;
+    }
+
+    // .shared .align 4 .b8 name[16]; or name[] for what the launch gives.
+    private PtxShared Shared()
+    {
+        _tokens.Expect(".shared");
+        var (align, type) = (1, 1);
+        while (true)
+        {
+            var token = _tokens.Take();
+            if (token.Text == ".align")
+            {
+                align = _tokens.TakeInt();
+            }
+            else if (token.Text.StartsWith('.'))
+            {
+                type = BytesOf(token);
+                align = Math.Max(align, type);
+            }
+            else
+            {
+                var (bytes, dynamic) = (type, false);
+                while (_tokens.TryTake("["))
+                {
+                    dynamic = _tokens.Peek.Text == "]";
+                    bytes = dynamic ? 0 : bytes * _tokens.TakeInt();
+                    _tokens.Expect("]");
+                }
+                _tokens.Expect(";");
+                return new PtxShared(token.Text, align, bytes, dynamic);
+            }
+        }
+    }
+
+    private static int BytesOf(PtxToken type) => type.Text switch
+    {
+        ".b8" or ".u8" or ".s8" => 1,
+        ".b16" or ".u16" or ".s16" => 2,
+        ".b32" or ".u32" or ".s32" or ".f32" => 4,
+        ".b64" or ".u64" or ".s64" or ".f64" => 8,
+        _ => throw Unknown(type, $"the type '{type.Text}' is not known"),
+    };
+}

@@ -1,0 +1,27 @@
+using NUnit.Framework.Interfaces;
+
+namespace TinyDpo.Tests.Cuda;
+
+/// <summary>Tests that share one pair of devices, which a failed test may have left unusable: then the next gets a new one.</summary>
+public abstract class KernelTests(bool counters = false)
+{
+    private DevicePair? Devices;
+
+    private protected DevicePair Devices => Devices ??= new DevicePair(counters);
+
+    [TearDown]
+    public void DropAfterAFailure()
+    {
+        if (TestContext.CurrentContext.Result.Outcome.Status == TestStatus.Failed)
+        {
+            Drop();
+        }
+    }
+
+    [OneTimeTearDown]
+    public void Drop()
+    {
+        Devices?.Dispose();
+        Devices = null;
+    }
+}
