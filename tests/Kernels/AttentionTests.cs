@@ -10,7 +10,7 @@ public class AttentionTests
     private static readonly double Ulp = Real.BitIncrement(1) - 1;
 
     /// <summary>A layout of groups, each given as the length of its root and those of its dependents.</summary>
-    private static SegmentLayout Layout(params int[][] groups)
+    internal static SegmentLayout Layout(params int[][] groups)
     {
         var segments = new List<Segment>();
         var token = 0;
@@ -31,7 +31,7 @@ public class AttentionTests
         new AttentionCase { Layout = layout, Heads = heads, KvHeads = kvHeads, HeadSize = headSize, Gap = gap }.Fill(seed, magnitude);
 
     /// <summary>Equal within a few ulp for every term of the longest sum, relative to the largest number about.</summary>
-    private static void AssertClose(Real[] actual, Real[] expected, int terms, string what)
+    internal static void AssertClose(Real[] actual, Real[] expected, int terms, string what)
     {
         Assert.That(actual, Has.Length.EqualTo(expected.Length));
         var size = expected.Select(x => Math.Abs((double)x)).Where(x => x != AttentionCase.Untouched).Append(1).Max();
@@ -44,7 +44,7 @@ public class AttentionTests
         }
     }
 
-    private static void AssertSameBits(Real[] actual, Real[] expected) =>
+    internal static void AssertSameBits(Real[] actual, Real[] expected) =>
         Assert.That(MemoryMarshal.AsBytes<Real>(actual).SequenceEqual(MemoryMarshal.AsBytes<Real>(expected)), Is.True, "the bits differ");
 
     private static void AssertMatchesReference(AttentionCase x, bool accumulate)
