@@ -5,9 +5,9 @@ namespace TinyDpo.Tests.Cuda;
 /// <summary>Tests that share one pair of devices, which a failed test may have left unusable: then the next gets a new one.</summary>
 public abstract class KernelTests(bool counters = false)
 {
-    private DevicePair? Devices;
+    private DevicePair? _devices;
 
-    private protected DevicePair Devices => Devices ??= new DevicePair(counters);
+    private protected DevicePair Devices => _devices ??= new DevicePair(counters);
 
     [TearDown]
     public void DropAfterAFailure()
@@ -21,7 +21,7 @@ public abstract class KernelTests(bool counters = false)
     [OneTimeTearDown]
     public void Drop()
     {
-        Devices?.Dispose();
-        Devices = null;
+        _devices?.Dispose();
+        _devices = null;
     }
 }
