@@ -2,7 +2,7 @@
 # The errors of the elementary functions of kernels.cu, over all 2^32 singles, as a Markdown table.     tools/math-errors.sh [STRIDE]
 # Compiles their section of kernels.cu as C++ for this machine, with its fma and nothing contracted, so the bits are those of the kernels.
 # Exact values come from libm in double precision, whose own error here is below 1e-4 ulp. STRIDE takes every so manieth single only.
-# With two threads all of them take about ten minutes. CXX names the compiler.
+# All of them take eight minutes of processor time. CXX names the compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 compiler=${CXX:-$(command -v clang++-14 || command -v clang++ || command -v g++ || true)}

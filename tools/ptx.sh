@@ -13,8 +13,10 @@ case $("$clang" --version | head -n 1) in
     *"version 14.0."*) ;;
     *) echo "ptx.sh: $clang is not version 14" >&2; exit 1 ;;
 esac
+# Without -disable-vector-combine a 16-byte load in one arm of a branch and four 4-byte loads in the other become four loads in both.
 flags="-x cuda --cuda-device-only --cuda-gpu-arch=sm_70 -Xclang -target-feature -Xclang +ptx63 -nocudainc -nocudalib -std=c++17 -O3
-    -ffp-contract=off -Wall -Wno-unknown-cuda-version -Wno-unused-function -Wno-unused-const-variable -gline-directives-only -fdebug-compilation-dir=."
+    -ffp-contract=off -mllvm -disable-vector-combine -Wall -Wno-unknown-cuda-version -Wno-unused-function -Wno-unused-const-variable
+    -gline-directives-only -fdebug-compilation-dir=."
 temporary=$(mktemp "$output.XXXXXX")
 trap 'rm -f "$temporary"' EXIT
 {

@@ -29,7 +29,7 @@ internal sealed class ProfileCommandTests
     [Test]
     public void JsonHasALineAKernelAndOneForAll()
     {
-        var lines = CommandLineRun.Of("profile", _workload, "--json", "--threads", "1").Succeeded().Lines.Select(static line => JsonElement.Parse(line)).ToList();
+        var lines = CommandLineRun.Of("profile", _workload, "--json").Succeeded().Lines.Select(static line => JsonElement.Parse(line)).ToList();
         var rows = lines[..^1];
         Assert.Multiple(() =>
         {
@@ -58,7 +58,7 @@ internal sealed class ProfileCommandTests
         Assert.That(Launches("2"), Is.EqualTo(one.Select(static k => (k.Kernel, 2 * k.Launches))));
 
         List<(string Kernel, long Launches)> Launches(string steps) =>
-            [.. CommandLineRun.Of("profile", _workload, "--json", "--no-checks", "--threads", "1", "--steps", steps).Succeeded().Lines[..^1]
+            [.. CommandLineRun.Of("profile", _workload, "--json", "--no-checks", "--steps", steps).Succeeded().Lines[..^1]
                 .Select(static line => JsonElement.Parse(line)).Select(static r => (r.GetProperty("kernel").GetString()!, r.GetProperty("launches").GetInt64()))
                 .Order()];
     }
@@ -66,14 +66,14 @@ internal sealed class ProfileCommandTests
     [Test]
     public void TheTableSaysWhatIsEstimated()
     {
-        var run = CommandLineRun.Of("profile", _workload, "--gpu", "H100", "--threads", "1", "--kernel", "SGEMM").Succeeded();
+        var run = CommandLineRun.Of("profile", _workload, "--gpu", "H100", "--kernel", "SGEMM").Succeeded();
         Assert.That(run.Output, Does.Contain("| kernel ").And.Contain("| sgemm NT ").And.Contain("3350 GB/s").And.Contain("An estimate"));
         Assert.That(run.Lines.Where(static line => line.StartsWith('|')).Skip(2), Is.All.StartWith("| sgemm"), "only what was asked for");
     }
 
     [Test]
     public void AKernelThatDoesNotRunIsOneLine() =>
-        CommandLineRun.Of("profile", _workload, "--no-checks", "--threads", "1", "--kernel", "nope").AssertFails(CommandLine.Failure, "'nope'", "sgemm");
+        CommandLineRun.Of("profile", _workload, "--no-checks", "--kernel", "nope").AssertFails(CommandLine.Failure, "'nope'", "sgemm");
 
     [Test]
     public void EveryCardCanBeNamed()

@@ -10,6 +10,17 @@ internal sealed class ExecutionTests
     // %l19 is the address of the thread's own element of b.
     private const string Own = "mul.wide.u32 %l18, %t, 4; add.s64 %l19, %l18, %b;";
 
+    [Test]
+    public void Every_kernel_of_the_engine_is_known()
+    {
+        var ptx = CudaModule.EmbeddedPtx();
+        using var machine = new PtxMachine(ptx);
+        foreach (var kernel in PtxEntry.ReadAll(ptx).Keys)
+        {
+            Assert.That(machine.Executor.Parameters(kernel), Is.Not.Null, kernel);
+        }
+    }
+
     [TestCase(1), TestCase(31), TestCase(33), TestCase(1000)]
     public void The_affine_kernel_of_the_engine(int n)
     {

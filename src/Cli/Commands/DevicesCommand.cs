@@ -2,6 +2,9 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using TinyDpo.Kernels;
+#if !DOUBLE
+using TinyDpo.Simulator;
+#endif
 
 namespace TinyDpo.Cli;
 
@@ -39,21 +42,13 @@ internal static class DevicesCommand
     private static void WriteCuda()
     {
         var report = CudaProbe.Native();
-        var available = report.Reason is null;
         JsonLine.Write(new
         {
             device = "cuda",
-            available,
+            available = report.Reason is null,
             reason = report.Reason,
             driver = report.DriverVersion,
-            cards = report.Cards.Select(static card => new
-            {
-                ordinal = card.Ordinal,
-                name = card.Name,
-                compute_capability = card.ComputeCapability,
-                memory_bytes = card.MemoryBytes,
-                multiprocessors = card.Multiprocessors,
-            }),
+            cards = Cards(report),
             libraries = CudaProbe.Libraries().Select(static library => new
             {
                 library = library.Library,
@@ -63,11 +58,27 @@ internal static class DevicesCommand
         });
     }
 
-    private static void WriteSimulator() => JsonLine.Write(new
+    private static void WriteSimulator()
     {
-        device = "sim",
-        available = true,
-        note = "a GPU in software: runs the CUDA kernels, checks them and counts what they cost; far slower than the CPU",
+        using var driver = new SimulatedCudaDriver();
+        var report = CudaProbe.Of(driver);
+        JsonLine.Write(new
+        {
+            device = "sim",
+            available = report.Reason is null,
+            note = "a GPU in software, slower than cpu: it runs cuda's kernels, checks them and counts what they cost",
+            driver = report.DriverVersion,
+            cards = Cards(report),
+        });
+    }
+
+    private static object Cards(CudaReport report) => report.Cards.Select(static card => new
+    {
+        ordinal = card.Ordinal,
+        name = card.Name,
+        compute_capability = card.ComputeCapability,
+        memory_bytes = card.MemoryBytes,
+        multiprocessors = card.Multiprocessors,
     });
 #endif
 }

@@ -7,8 +7,9 @@ namespace TinyDpo.Simulator;
 
 /// <summary>Executes blocks, one after the other, on one thread of the host: its warps take turns from barrier to barrier.</summary>
 /// <param name="options">Checks and counters.</param>
+/// <param name="memory">The device's memory.</param>
 /// <param name="atomicLock">Held while an atomic reads and writes; all runners share it.</param>
-internal sealed unsafe partial class BlockRunner(SimulatorOptions options, object atomicLock) : IDisposable
+internal sealed unsafe partial class BlockRunner(SimulatorOptions options, SimulatedMemory memory, object atomicLock) : IDisposable
 {
     private readonly List<Warp> _warps = [];
 
@@ -29,7 +30,10 @@ internal sealed unsafe partial class BlockRunner(SimulatorOptions options, objec
     public ulong* Addresses { get; } = (ulong*)NativeMemory.AlignedAlloc(Lanes.Count * sizeof(ulong), 64);
 
     /// <summary>Makes ready for blocks of a launch.</summary>
-    public void Begin(KernelCode code, LaunchRequest launch)
+    /// <param name="code">The kernel.</param>
+    /// <param name="launch">The launch.</param>
+    /// <param name="windows">What it may touch; null without checks.</param>
+    public void Begin(KernelCode code, LaunchRequest launch, LaunchWindows? windows)
     {
         (_code, _launch) = (code, launch);
         _warpCount = (int)((launch.Block.Count + Lanes.Count - 1) / Lanes.Count);
@@ -50,15 +54,14 @@ internal sealed unsafe partial class BlockRunner(SimulatorOptions options, objec
                 Fill(_warps[k], constant);
             }
         }
-        BeginChecks();
+        BeginChecks(windows);
     }
 
     /// <summary>Runs one block to its end.</summary>
     /// <exception cref="SimulationException">The kernel did what it may not.</exception>
     public void Run(long block)
     {
-        var grid = _launch.Grid;
-        _position = new Dim3((int)(block % grid.X), (int)(block / grid.X % grid.Y), (int)(block / ((long)grid.X * grid.Y)));
+        _position = Position(block);
         var threads = _launch.Block.Count;
         foreach (var constant in _code.Registers.Constants)
         {
@@ -91,7 +94,17 @@ internal sealed unsafe partial class BlockRunner(SimulatorOptions options, objec
 
     /// <summary>What a message says about a lane: kernel, block, thread, line.</summary>
     public SimulationException Fault(Warp warp, Instruction* instruction, int lane, string what) =>
-        new($"kernel {_code.Name}, block {Text(_position)}, thread {Thread(warp.Index, lane)}, {_code.Places[instruction->Index]}: {what}");
+        new($"kernel {_code.Name}, block {Text(_position)}, {ThreadName((warp.Index * Lanes.Count) + lane)}, {_code.Places[instruction->Index]}: {what}");
+
+    /// <summary>A thread of the block in words, by its number.</summary>
+    public string ThreadName(int thread)
+    {
+        var (x, y) = (_launch.Block.X, _launch.Block.Y);
+        return $"thread {Text(new Dim3(thread % x, thread / x % y, thread / (x * y)))}";
+    }
+
+    /// <summary>A block of the launch in words, by its number.</summary>
+    public string BlockName(long block) => Text(Position(block));
 
     public void Dispose()
     {
@@ -153,10 +166,10 @@ internal sealed unsafe partial class BlockRunner(SimulatorOptions options, objec
 
     private static string Text(Dim3 at) => $"({at.X}, {at.Y}, {at.Z})";
 
-    private string Thread(int warp, int lane)
+    private Dim3 Position(long block)
     {
-        var (thread, x, y) = ((warp * Lanes.Count) + lane, _launch.Block.X, _launch.Block.Y);
-        return Text(new Dim3(thread % x, thread / x % y, thread / (x * y)));
+        var grid = _launch.Grid;
+        return new Dim3((int)(block % grid.X), (int)(block / grid.X % grid.Y), (int)(block / ((long)grid.X * grid.Y)));
     }
 
     // Runs a warp to its end or to the next barrier of the block.
@@ -232,12 +245,7 @@ internal sealed unsafe partial class BlockRunner(SimulatorOptions options, objec
             case InstructionKind.BlockBarrier:
                 if (mask != w.Present)
                 {
-                    var missing = w.Live & ~mask;
-                    throw missing != 0
-                        ? Fault(w, i, Warp.First(mask), $"bar.sync under divergence: {BitOperations.PopCount(missing)} threads of the warp, "
-                            + $"the first of them {Thread(w.Index, Warp.First(missing))}, are not there")
-                        : Fault(w, i, Warp.First(mask), $"bar.sync waits for {BitOperations.PopCount(w.Present & ~mask)} threads of the warp, "
-                            + $"the first of them {Thread(w.Index, Warp.First(w.Present & ~mask))}, that have returned");
+                    throw MissingAtBarrier(w, i, mask);
                 }
                 w.AtBarrier = true;
                 w.Pc++;
@@ -250,6 +258,15 @@ internal sealed unsafe partial class BlockRunner(SimulatorOptions options, objec
                 }
                 throw Fault(w, i, Warp.First(mask), "trap");
         }
+    }
+
+    private SimulationException MissingAtBarrier(Warp w, Instruction* i, uint mask)
+    {
+        var diverged = w.Live & ~mask;
+        var missing = diverged != 0 ? diverged : w.Present & ~mask;
+        return Fault(
+            w, i, Warp.First(mask), $"barrier under divergence: bar.sync waits for {BitOperations.PopCount(missing)} threads of the warp, the first of them "
+                + $"{ThreadName((w.Index * Lanes.Count) + Warp.First(missing))}, {(diverged != 0 ? "that go another way" : "that have returned")}");
     }
 
     // All warps have stopped: at a barrier, or at the end. True if they go on.
@@ -276,7 +293,8 @@ internal sealed unsafe partial class BlockRunner(SimulatorOptions options, objec
             if (gone is not null)
             {
                 throw Fault(
-                    waiting, code + waiting.Pc - 1, 0, $"bar.sync waits for thread {Thread(gone.Index, 0)} and others, that have returned");
+                    waiting, code + waiting.Pc - 1, 0,
+                    $"barrier that not all reach: bar.sync waits for {ThreadName(gone.Index * Lanes.Count)} and others, that have returned");
             }
         }
         var now = Tick();

@@ -20,7 +20,7 @@ internal sealed class KernelExecutor : IDisposable
         (_memory, _options) = (memory, options);
         _kernels = PtxParser.Parse(ptx).Kernels.Values.Select(Decoder.Decode).ToDictionary(static k => k.Name);
         var atomicLock = new object();
-        _runners = [.. Enumerable.Range(0, Math.Max(1, options.Threads ?? Environment.ProcessorCount)).Select(_ => new BlockRunner(options, atomicLock))];
+        _runners = [.. Enumerable.Range(0, Math.Max(1, options.Threads ?? Environment.ProcessorCount)).Select(_ => new BlockRunner(options, memory, atomicLock))];
     }
 
     /// <summary>Size in bytes of a kernel's parameter block and offset of each parameter; null where there is no such kernel.</summary>
@@ -42,9 +42,10 @@ internal sealed class KernelExecutor : IDisposable
         var blocks = launch.Grid.Count;
         var warps = (launch.Block.Count + Lanes.Count - 1) / Lanes.Count * blocks;
         var threads = warps < WarpsWorthThreads ? 1 : (int)Math.Min(_runners.Length, blocks);
+        var windows = _options.Checks ? new LaunchWindows(launch, _memory) : null;
         if (threads == 1)
         {
-            _runners[0].Begin(code, launch);
+            _runners[0].Begin(code, launch, windows);
             for (var block = 0L; block < blocks; block++)
             {
                 _runners[0].Run(block);
@@ -52,9 +53,9 @@ internal sealed class KernelExecutor : IDisposable
         }
         else
         {
-            ExecuteOn(threads, code, launch);
+            ExecuteOn(threads, code, launch, windows);
         }
-        return null;
+        return _options.Counters ? Collect(threads, launch) : null;
     }
 
     public void Dispose()
@@ -65,8 +66,23 @@ internal sealed class KernelExecutor : IDisposable
         }
     }
 
+    private LaunchCounters Collect(int threads, LaunchRequest launch)
+    {
+        var counters = new LaunchCounters { Kernel = launch.Kernel, Launches = 1, Blocks = launch.Grid.Count };
+        foreach (var runner in _runners.AsSpan(0, threads))
+        {
+            runner.Collect(counters);
+        }
+        foreach (var extent in launch.Extents ?? [])
+        {
+            counters.NeededReadBytes += extent.NeededRead;
+            counters.NeededWrittenBytes += extent.NeededWritten;
+        }
+        return counters;
+    }
+
     // Runs of neighbouring blocks, so that a race between blocks is mostly met on one thread. Of several faults the first block's is told.
-    private void ExecuteOn(int threads, KernelCode code, LaunchRequest launch)
+    private void ExecuteOn(int threads, KernelCode code, LaunchRequest launch, LaunchWindows? windows)
     {
         var blocks = launch.Grid.Count;
         var run = Math.Max(1, blocks / (threads * 8));
@@ -76,7 +92,7 @@ internal sealed class KernelExecutor : IDisposable
         Parallel.For(0, threads, new ParallelOptions { MaxDegreeOfParallelism = threads }, t =>
         {
             var runner = _runners[t];
-            runner.Begin(code, launch);
+            runner.Begin(code, launch, windows);
             while (true)
             {
                 var end = Interlocked.Add(ref next, run);

@@ -28,6 +28,30 @@ internal sealed unsafe class Allocation : IDisposable
     /// <summary>Of each word: which bytes are written, whether it is returned.</summary>
     public byte* State { get; private set; }
 
+    /// <summary>Of each word: who wrote it last, as <see cref="GlobalStamp"/>. Null until a launch may write here.</summary>
+    public ulong* Writers { get; private set; }
+
+    /// <summary>Of each word: who read it last.</summary>
+    public ulong* Readers { get; private set; }
+
+    /// <summary>From now on reads and writes leave stamps. Fresh pages cost nothing until they are touched.</summary>
+    public void Track()
+    {
+        if (Writers == null)
+        {
+            Writers = (ulong*)NativeMemory.AllocZeroed((nuint)Words, sizeof(ulong));
+            Readers = (ulong*)NativeMemory.AllocZeroed((nuint)Words, sizeof(ulong));
+        }
+    }
+
+    /// <summary>Forgets all stamps.</summary>
+    public void Forget()
+    {
+        NativeMemory.Free(Writers);
+        NativeMemory.Free(Readers);
+        Writers = Readers = null;
+    }
+
     public bool Contains(nint address, long bytes) => address >= Address && address - Address <= Bytes - bytes;
 
     /// <summary>Sets the state of all words of a range, which begins and ends at words.</summary>
@@ -75,6 +99,7 @@ internal sealed unsafe class Allocation : IDisposable
         NativeMemory.AlignedFree((void*)Address);
         NativeMemory.Free(State);
         State = null;
+        Forget();
     }
 
     // Past the words that are wholly written, the usual case.

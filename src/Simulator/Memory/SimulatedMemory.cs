@@ -8,6 +8,8 @@ internal sealed class SimulatedMemory : IDisposable
 {
     private readonly SortedList<nint, Allocation> _allocations = [];
 
+    private long _nextBlock = 1;
+
     /// <summary>Bytes allocated and not freed.</summary>
     public long Bytes { get; private set; }
 
@@ -83,6 +85,22 @@ internal sealed class SimulatedMemory : IDisposable
             }
         }
         return null;
+    }
+
+    /// <summary>Numbers for the blocks of a launch, higher than all before: the first of them.</summary>
+    public long TakeBlockNumbers(long count)
+    {
+        if (count >= GlobalStamp.MaxBlocks - _nextBlock)
+        {
+            foreach (var allocation in _allocations.Values)
+            {
+                allocation.Forget();
+            }
+            _nextBlock = 1;
+        }
+        var first = _nextBlock;
+        _nextBlock += count;
+        return first;
     }
 
     /// <summary>Where an address lies, for messages.</summary>
