@@ -1,5 +1,5 @@
+using NUnit.Framework.Interfaces;
 using TinyDpo.Kernels;
-using TinyDpo.Simulator;
 using TinyDpo.Tests.Kernels;
 using static TinyDpo.Tests.AttentionOnDevice;
 using static TinyDpo.Tests.Kernels.AttentionTests;
@@ -11,13 +11,26 @@ namespace TinyDpo.Tests;
 [TestFixture(CudaDevice.Card, Category = "Gpu")]
 public class CudaAttentionTests(CudaDevice device)
 {
-    private CudaBackend _cuda = null!;
+    private CudaBackend? _opened;
 
-    [OneTimeSetUp]
-    public void Open() => _cuda = CudaDevices.Open(device);
+    private CudaBackend Cuda => _opened ??= CudaDevices.Open(device);
+
+    // After a failure the device may be unusable.
+    [TearDown]
+    public void CloseAfterAFailure()
+    {
+        if (TestContext.CurrentContext.Result.Outcome.Status == TestStatus.Failed)
+        {
+            Close();
+        }
+    }
 
     [OneTimeTearDown]
-    public void Close() => _cuda?.Dispose();
+    public void Close()
+    {
+        _opened?.Dispose();
+        _opened = null;
+    }
 
     private static AttentionCase Case(SegmentLayout layout, int heads, int kvHeads, int headSize, int seed = 1, double magnitude = 1) =>
         new AttentionCase { Layout = layout, Heads = heads, KvHeads = kvHeads, HeadSize = headSize }.Fill(seed, magnitude);
@@ -25,11 +38,11 @@ public class CudaAttentionTests(CudaDevice device)
     private void AssertMatchesReference(AttentionCase x, int offset = 0)
     {
         var terms = x.Layout.LongestSequence + x.HeadSize;
-        var (o, lse) = Forward(_cuda, x, offset);
+        var (o, lse) = Forward(Cuda, x, offset);
         var (expectedO, expectedLse) = x.Forward(reference: true);
         AssertClose(o, expectedO, terms, "o");
         AssertClose(lse, expectedLse, terms, "lse");
-        var (dq, dk, dv) = Backward(_cuda, x, offset);
+        var (dq, dk, dv) = Backward(Cuda, x, offset);
         var (expectedDq, expectedDk, expectedDv) = x.Backward(reference: true);
         AssertClose(dq, expectedDq, terms, "dq");
         AssertClose(dk, expectedDk, terms, "dk");
@@ -76,16 +89,16 @@ public class CudaAttentionTests(CudaDevice device)
     [Test]
     public void NoSegmentsIsNoWork()
     {
-        Assert.That(Forward(_cuda, Case(Layout(), 2, 1, 8)).O, Is.Empty);
-        Assert.That(Backward(_cuda, Case(Layout(), 2, 1, 8)).DQ, Is.Empty);
+        Assert.That(Forward(Cuda, Case(Layout(), 2, 1, 8)).O, Is.Empty);
+        Assert.That(Backward(Cuda, Case(Layout(), 2, 1, 8)).DQ, Is.Empty);
     }
 
     [Test]
     public void ATokenAloneGivesItsValue()
     {
         var x = Case(Layout([1]), 1, 1, 16);
-        Assert.That(Forward(_cuda, x).O, Is.EqualTo(x.V));
-        Assert.That(Backward(_cuda, x).DV, Is.EqualTo(x.DO));
+        Assert.That(Forward(Cuda, x).O, Is.EqualTo(x.V));
+        Assert.That(Backward(Cuda, x).DV, Is.EqualTo(x.DO));
     }
 
     // On this rest cached references, and rewards that are exactly 0 at step 0.
@@ -96,8 +109,8 @@ public class CudaAttentionTests(CudaDevice device)
     {
         const int prompt = 41, chosen = 50, rejected = 21;
         var x = Case(Layout([prompt, chosen, rejected]), 2, 1, headSize);
-        var (o, lse) = Forward(_cuda, x);
-        var (dq, _, _) = Backward(_cuda, x);
+        var (o, lse) = Forward(Cuda, x);
+        var (dq, _, _) = Backward(Cuda, x);
         foreach (var (start, length) in new[] { (prompt, chosen), (prompt + chosen, rejected) })
         {
             var completion = Enumerable.Range(start, length).ToArray();
@@ -106,10 +119,10 @@ public class CudaAttentionTests(CudaDevice device)
             int[] before = [.. Enumerable.Range(3, 30), .. completion[..5]];
             var y = x.Gather(Layout([30, 3, 2], [sequence.Length], [7]), [.. before, .. sequence, .. Enumerable.Range(9, 7)]);
             var there = Enumerable.Range(before.Length, sequence.Length).ToArray();
-            var (otherO, otherLse) = Forward(_cuda, y);
+            var (otherO, otherLse) = Forward(Cuda, y);
             AssertSameBits(AttentionCase.Rows(otherO, x.LdO, there), AttentionCase.Rows(o, x.LdO, sequence));
             AssertSameBits(y.LseRows(otherLse, there), x.LseRows(lse, sequence));
-            AssertSameBits(AttentionCase.Rows(Backward(_cuda, y).DQ, x.LdQ, there), AttentionCase.Rows(dq, x.LdQ, sequence));
+            AssertSameBits(AttentionCase.Rows(Backward(Cuda, y).DQ, x.LdQ, there), AttentionCase.Rows(dq, x.LdQ, sequence));
         }
     }
 
@@ -118,9 +131,9 @@ public class CudaAttentionTests(CudaDevice device)
     {
         int[] group = [40, 30, 67, 5];
         var x = Case(Layout([20, 5], group, [9]), 4, 2, 16);
-        var (dq, dk, dv) = Backward(_cuda, x);
+        var (dq, dk, dv) = Backward(Cuda, x);
         var tokens = Enumerable.Range(25, group.Sum()).ToArray();
-        var alone = Backward(_cuda, x.Gather(Layout(group), tokens));
+        var alone = Backward(Cuda, x.Gather(Layout(group), tokens));
         AssertSameBits(alone.DQ, AttentionCase.Rows(dq, x.LdQ, tokens));
         AssertSameBits(alone.DK, AttentionCase.Rows(dk, x.LdK, tokens));
         AssertSameBits(alone.DV, AttentionCase.Rows(dv, x.LdV, tokens));
@@ -132,15 +145,15 @@ public class CudaAttentionTests(CudaDevice device)
     public void ALaterTokenReachesNoEarlierOne(int poisoned)
     {
         var x = Case(Layout([40, 30]), 2, 1, 8);
-        var (o, lse) = Forward(_cuda, x);
-        var (dq, _, _) = Backward(_cuda, x);
+        var (o, lse) = Forward(Cuda, x);
+        var (dq, _, _) = Backward(Cuda, x);
         x.K.AsSpan(poisoned * x.LdK, x.LdK).Fill(Real.NaN);
         x.V.AsSpan(poisoned * x.LdV, x.LdV).Fill(Real.NaN);
-        var (poisonedO, poisonedLse) = Forward(_cuda, x);
+        var (poisonedO, poisonedLse) = Forward(Cuda, x);
         var earlier = Enumerable.Range(0, poisoned).ToArray();
         AssertSameBits(AttentionCase.Rows(poisonedO, x.LdO, earlier), AttentionCase.Rows(o, x.LdO, earlier));
         AssertSameBits(x.LseRows(poisonedLse, earlier), x.LseRows(lse, earlier));
-        AssertSameBits(AttentionCase.Rows(Backward(_cuda, x).DQ, x.LdQ, earlier), AttentionCase.Rows(dq, x.LdQ, earlier));
+        AssertSameBits(AttentionCase.Rows(Backward(Cuda, x).DQ, x.LdQ, earlier), AttentionCase.Rows(dq, x.LdQ, earlier));
         Assert.That(AttentionCase.Rows(poisonedO, x.LdO, Enumerable.Range(poisoned, 70 - poisoned)), Is.All.NaN);
     }
 
@@ -150,9 +163,9 @@ public class CudaAttentionTests(CudaDevice device)
     public void AnEarlierQueryReachesNoLaterKey(int poisoned)
     {
         var x = Case(Layout([70]), 2, 1, 8);
-        var (_, dk, dv) = Backward(_cuda, x);
+        var (_, dk, dv) = Backward(Cuda, x);
         x.DO.AsSpan(poisoned * x.LdO, x.LdO).Fill(Real.NaN);
-        var (_, poisonedDk, poisonedDv) = Backward(_cuda, x);
+        var (_, poisonedDk, poisonedDv) = Backward(Cuda, x);
         var later = Enumerable.Range(poisoned + 1, 69 - poisoned).ToArray();
         AssertSameBits(AttentionCase.Rows(poisonedDk, x.LdK, later), AttentionCase.Rows(dk, x.LdK, later));
         AssertSameBits(AttentionCase.Rows(poisonedDv, x.LdV, later), AttentionCase.Rows(dv, x.LdV, later));
@@ -163,9 +176,9 @@ public class CudaAttentionTests(CudaDevice device)
     public void HugeScoresStayFinite()
     {
         var x = Case(Layout([70, 40]), 2, 1, 16, magnitude: 100);
-        Assert.That(Forward(_cuda, x).Lse.Max(), Is.GreaterThan(1e4));
-        AssertClose(Forward(_cuda, x).O, x.Forward(reference: true).O, terms: 20_000, "o"); // scores of 1e4 have errors of 1e4 ulp
-        var (dq, dk, dv) = Backward(_cuda, x);
+        Assert.That(Forward(Cuda, x).Lse.Max(), Is.GreaterThan(1e4));
+        AssertClose(Forward(Cuda, x).O, x.Forward(reference: true).O, terms: 20_000, "o"); // scores of 1e4 have errors of 1e4 ulp
+        var (dq, dk, dv) = Backward(Cuda, x);
         Assert.That(dq.Concat(dk).Concat(dv), Is.All.Matches<Real>(Real.IsFinite));
     }
 
@@ -176,7 +189,7 @@ public class CudaAttentionTests(CudaDevice device)
         var (x, y) = (Case(Layout([40]), 1, 1, 8), Case(Layout([3], [50]), 1, 1, 8));
         for (var step = 0; step < 2; step++)
         {
-            using var scope = new MemoryScope(_cuda);
+            using var scope = new MemoryScope(Cuda);
             foreach (var one in new[] { x, x, y, x })
             {
                 AssertMatchesReference(one);
@@ -187,7 +200,7 @@ public class CudaAttentionTests(CudaDevice device)
     [Test]
     public void HeadsThatNoKernelHoldsAreRefused()
     {
-        Assert.That(() => Forward(_cuda, Case(Layout([3]), 1, 1, 257)), Throws.ArgumentException.With.Message.Contains("at most 256"));
-        Assert.That(() => Forward(_cuda, Case(Layout([3]), 3, 2, 8)), Throws.ArgumentException.With.Message.Contains("evenly"));
+        Assert.That(() => Forward(Cuda, Case(Layout([3]), 1, 1, 257)), Throws.ArgumentException.With.Message.Contains("at most 256"));
+        Assert.That(() => Forward(Cuda, Case(Layout([3]), 3, 2, 8)), Throws.ArgumentException.With.Message.Contains("evenly"));
     }
 }

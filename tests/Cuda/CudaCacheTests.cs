@@ -1,5 +1,5 @@
+using NUnit.Framework.Interfaces;
 using TinyDpo.Kernels;
-using TinyDpo.Simulator;
 using TinyDpo.Tests.Kernels;
 using static TinyDpo.Tests.AttentionOnDevice;
 using static TinyDpo.Tests.Kernels.AttentionTests;
@@ -11,13 +11,26 @@ namespace TinyDpo.Tests;
 [TestFixture(CudaDevice.Card, Category = "Gpu")]
 public class CudaCacheTests(CudaDevice device)
 {
-    private CudaBackend _cuda = null!;
+    private CudaBackend? _opened;
 
-    [OneTimeSetUp]
-    public void Open() => _cuda = CudaDevices.Open(device);
+    private CudaBackend Cuda => _opened ??= CudaDevices.Open(device);
+
+    // After a failure the device may be unusable.
+    [TearDown]
+    public void CloseAfterAFailure()
+    {
+        if (TestContext.CurrentContext.Result.Outcome.Status == TestStatus.Failed)
+        {
+            Close();
+        }
+    }
 
     [OneTimeTearDown]
-    public void Close() => _cuda?.Dispose();
+    public void Close()
+    {
+        _opened?.Dispose();
+        _opened = null;
+    }
 
     [TestCase(12, 0)]
     [TestCase(7, 0)]
@@ -26,29 +39,29 @@ public class CudaCacheTests(CudaDevice device)
     {
         const int sequences = 3, capacity = 5;
         int[] lengths = [1, 5, 3];
-        using var scope = new MemoryScope(_cuda);
+        using var scope = new MemoryScope(Cuda);
         Real[] Sequence(int start, int count) => [.. Enumerable.Range(start, count).Select(static i => (Real)i)];
         var (k, v) = (Sequence(1000, sequences * width), Sequence(2000, sequences * width));
         var (kCache, vCache) = (Sequence(0, sequences * capacity * width), Sequence(5000, sequences * capacity * width));
-        var (kOnDevice, vOnDevice) = (Upload(_cuda, kCache, offset), Upload(_cuda, vCache, offset));
-        _cuda.AppendCache(Upload(_cuda, k, offset), Upload(_cuda, v, offset), Upload(_cuda, lengths), sequences, capacity, width, kOnDevice, vOnDevice);
+        var (kOnDevice, vOnDevice) = (Upload(Cuda, kCache, offset), Upload(Cuda, vCache, offset));
+        Cuda.AppendCache(Upload(Cuda, k, offset), Upload(Cuda, v, offset), Upload(Cuda, lengths), sequences, capacity, width, kOnDevice, vOnDevice);
         for (var s = 0; s < sequences; s++)
         {
             var place = ((s * capacity) + lengths[s] - 1) * width;
             k.AsSpan(s * width, width).CopyTo(kCache.AsSpan(place));
             v.AsSpan(s * width, width).CopyTo(vCache.AsSpan(place));
         }
-        Assert.That(Numbers(_cuda, kOnDevice), Is.EqualTo(kCache));
-        Assert.That(Numbers(_cuda, vOnDevice), Is.EqualTo(vCache));
+        Assert.That(Numbers(Cuda, kOnDevice), Is.EqualTo(kCache));
+        Assert.That(Numbers(Cuda, vOnDevice), Is.EqualTo(vCache));
     }
 
     [Test]
     public void ALengthThatDoesNotFitTheCacheIsRefused([Values(-1, 6)] int length)
     {
-        using var scope = new MemoryScope(_cuda);
-        var (x, cache, lengths) = (Upload(_cuda, new Real[4]), Upload(_cuda, new Real[20]), Upload(_cuda, [length]));
-        Assert.That(() => _cuda.AppendCache(x, x, lengths, 1, 5, 4, cache, cache), Throws.ArgumentException);
-        Assert.That(() => _cuda.DecodeAttention(new AttentionShape(1, 1, 4), x, cache, cache, lengths, 1, 5, x), Throws.InstanceOf<ArgumentException>());
+        using var scope = new MemoryScope(Cuda);
+        var (x, cache, lengths) = (Upload(Cuda, new Real[4]), Upload(Cuda, new Real[20]), Upload(Cuda, [length]));
+        Assert.That(() => Cuda.AppendCache(x, x, lengths, 1, 5, 4, cache, cache), Throws.ArgumentException);
+        Assert.That(() => Cuda.DecodeAttention(new AttentionShape(1, 1, 4), x, cache, cache, lengths, 1, 5, x), Throws.InstanceOf<ArgumentException>());
     }
 
     // Heads that share a key/value head: one, a few, more than a warp takes at once.
@@ -75,15 +88,15 @@ public class CudaCacheTests(CudaDevice device)
             x.Q.AsSpan((lengths[s] - 1) * x.LdQ, x.LdQ).CopyTo(queries.AsSpan(s * x.LdQ));
         }
         Real[] decoded;
-        using (new MemoryScope(_cuda))
+        using (new MemoryScope(Cuda))
         {
-            var output = Empty(_cuda, queries.Length);
-            _cuda.DecodeAttention(
-                Shape(x), Upload(_cuda, queries), Upload(_cuda, keys), Upload(_cuda, values), Upload(_cuda, lengths), lengths.Length, capacity, output);
-            decoded = Numbers(_cuda, output);
+            var output = Empty(Cuda, queries.Length);
+            Cuda.DecodeAttention(
+                Shape(x), Upload(Cuda, queries), Upload(Cuda, keys), Upload(Cuda, values), Upload(Cuda, lengths), lengths.Length, capacity, output);
+            decoded = Numbers(Cuda, output);
         }
         Assert.That(decoded[..x.LdO], Is.All.Zero);
-        AssertSameBits(decoded[x.LdO..], AttentionCase.Rows(Forward(_cuda, x).O, x.LdO, lengths.Skip(1).Select(static n => n - 1)));
+        AssertSameBits(decoded[x.LdO..], AttentionCase.Rows(Forward(Cuda, x).O, x.LdO, lengths.Skip(1).Select(static n => n - 1)));
     }
 
     [Test]
@@ -98,7 +111,7 @@ public class CudaCacheTests(CudaDevice device)
         var (x, y) = (Normal(0, tokens * heads * headSize), Normal(1, tokens * heads * headSize));
         var (cosines, sines) = (Normal(2, table * half), Normal(3, table * half));
         using var cpu = new CpuBackend();
-        AssertSameBits(On(_cuda), half == 0 ? y : On(cpu));
+        AssertSameBits(On(Cuda), half == 0 ? y : On(cpu));
 
         Real[] On(IBackend backend)
         {
