@@ -200,7 +200,8 @@ public class CudaAttentionTests(CudaDevice device)
     [Test]
     public void HeadsThatNoKernelHoldsAreRefused()
     {
-        Assert.That(() => Forward(Cuda, Case(Layout([3]), 1, 1, 257)), Throws.ArgumentException.With.Message.Contains("at most 256"));
-        Assert.That(() => Forward(Cuda, Case(Layout([3]), 3, 2, 8)), Throws.ArgumentException.With.Message.Contains("evenly"));
+        var cuda = Cuda;
+        Assert.That(() => Forward(cuda, Case(Layout([3]), 1, 1, 257)), Throws.ArgumentException.With.Message.Contains("at most 256"));
+        Assert.That(() => Forward(cuda, Case(Layout([3]), 3, 2, 8)), Throws.ArgumentException.With.Message.Contains("evenly"));
     }
 }

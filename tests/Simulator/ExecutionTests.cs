@@ -11,7 +11,7 @@ internal sealed class ExecutionTests
     private const string Own = "mul.wide.u32 %l18, %t, 4; add.s64 %l19, %l18, %b;";
 
     [Test]
-    public void Every_kernel_of_the_engine_is_known()
+    public void EveryKernelOfTheEngineIsKnown()
     {
         var ptx = CudaModule.EmbeddedPtx();
         using var machine = new PtxMachine(ptx);
@@ -21,8 +21,8 @@ internal sealed class ExecutionTests
         }
     }
 
-    [TestCase(1), TestCase(31), TestCase(33), TestCase(1000)]
-    public void The_affine_kernel_of_the_engine(int n)
+    [TestCase(1), TestCase(31), TestCase(33), TestCase(5000)]
+    public void TheAffineKernelOfTheEngine(int n)
     {
         using var machine = new PtxMachine(CudaModule.EmbeddedPtx(), new SimulatorOptions { Threads = 2 });
         var x = machine.Upload<float>([.. Enumerable.Range(0, n).Select(static i => i * 0.1f)], Access.Read);
@@ -30,7 +30,7 @@ internal sealed class ExecutionTests
         foreach (var accumulate in (int[])[0, 1])
         {
             var before = PtxMachine.Read<float>(y, n);
-            _ = machine.Launch("affine", new Dim3((n + 63) / 64, 1, 1), new Dim3(64, 1, 1), 0, x, 1.5f, 0.25f, y, n, accumulate);
+            _ = machine.Launch("affine", new Dim3((n + 1023) / 1024, 1, 1), new Dim3(256, 1, 1), 0, x, 1.5f, 0.25f, y, n, accumulate);
             Assert.That(
                 PtxMachine.Read<float>(y, n),
                 Is.EqualTo(Enumerable.Range(0, n).Select(i => (accumulate * before[i]) + MathF.FusedMultiplyAdd(1.5f, i * 0.1f, 0.25f))));
@@ -38,7 +38,7 @@ internal sealed class ExecutionTests
     }
 
     [Test]
-    public void Lanes_take_different_ways_and_meet_again()
+    public void LanesTakeDifferentWaysAndMeetAgain()
     {
         // f(t) for t below 10, odd, or both: each in its own way; then all add 1000.
         var result = Run(64, $"""
@@ -70,7 +70,7 @@ internal sealed class ExecutionTests
     }
 
     [Test]
-    public void Loops_of_different_length()
+    public void LoopsOfDifferentLength()
     {
         var result = Run(40, $"""
             {Own}
@@ -101,7 +101,7 @@ internal sealed class ExecutionTests
     }
 
     [Test]
-    public void Threads_return_early_and_guards_mask()
+    public void ThreadsReturnEarlyAndGuardsMask()
     {
         var result = Run(64, $"""
             {Own}
@@ -118,7 +118,7 @@ internal sealed class ExecutionTests
     }
 
     [Test]
-    public void Shared_memory_static_and_dynamic_with_a_barrier()
+    public void SharedMemoryStaticAndDynamicWithABarrier()
     {
         // b[t] = (t mirrored, from static memory) * 2 + (t + 1 mod n, from dynamic memory).
         using var machine = new PtxMachine(PtxMachine.Kernel(
@@ -171,7 +171,7 @@ internal sealed class ExecutionTests
     }
 
     [Test]
-    public void Votes_of_a_warp()
+    public void VotesOfAWarp()
     {
         var result = Run(64, $"""
             {Own}
@@ -189,7 +189,7 @@ internal sealed class ExecutionTests
     }
 
     [Test]
-    public void Vectors_and_small_numbers_in_memory()
+    public void VectorsAndSmallNumbersInMemory()
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($$"""
             mul.wide.u32 %l0, %t, 16;
@@ -225,7 +225,7 @@ internal sealed class ExecutionTests
     }
 
     [Test]
-    public void Atomics_of_all_blocks()
+    public void AtomicsOfAllBlocks()
     {
         using var machine = new PtxMachine(
             PtxMachine.Kernel("""
@@ -241,7 +241,7 @@ internal sealed class ExecutionTests
     }
 
     [Test]
-    public void A_grid_and_blocks_of_three_dimensions()
+    public void AGridAndBlocksOfThreeDimensions()
     {
         using var machine = new PtxMachine(
             PtxMachine.Kernel("""

@@ -14,7 +14,7 @@ internal sealed class OpcodeTests
     [TestCase("add.s32"), TestCase("sub.s32"), TestCase("mul.lo.s32"), TestCase("mul.hi.s32"), TestCase("mul.hi.u32"), TestCase("div.s32")]
     [TestCase("rem.u32"), TestCase("min.s32"), TestCase("max.u32"), TestCase("and.b32"), TestCase("or.b32"), TestCase("xor.b32")]
     [TestCase("shl.b32"), TestCase("shr.u32"), TestCase("shr.s32")]
-    public void Integer_operations(string opcode)
+    public void IntegerOperations(string opcode)
     {
         var results = Pairs(Ints, $"{opcode} %r2, %r0, %r1;", "%r0", "%r1", "%r2");
         Each(Ints, (a, b, at) =>
@@ -46,7 +46,7 @@ internal sealed class OpcodeTests
     }
 
     [TestCase("add.rn.f32"), TestCase("sub.rn.f32"), TestCase("mul.rn.f32"), TestCase("div.rn.f32"), TestCase("min.f32"), TestCase("max.f32")]
-    public void Float_operations_are_those_of_IEEE(string opcode)
+    public void FloatOperationsAreThoseOfIEEE(string opcode)
     {
         var results = Pairs(Floats, $"{opcode} %f2, %f0, %f1;", "%f0", "%f1", "%f2");
         Each(Floats, (a, b, at) =>
@@ -66,7 +66,7 @@ internal sealed class OpcodeTests
     }
 
     [Test]
-    public void Fma_rounds_once()
+    public void FmaRoundsOnce()
     {
         var results = Pairs(Floats, "fma.rn.f32 %f2, %f0, %f1, 0fBF800000;", "%f0", "%f1", "%f2");
         Each(Floats, (a, b, at) => Assert.That(results[at], Is.EqualTo(MathF.FusedMultiplyAdd(a, b, -1))));
@@ -74,7 +74,7 @@ internal sealed class OpcodeTests
 
     [TestCase("eq"), TestCase("ne"), TestCase("lt"), TestCase("le"), TestCase("gt"), TestCase("ge"), TestCase("equ"), TestCase("neu")]
     [TestCase("ltu"), TestCase("leu"), TestCase("gtu"), TestCase("geu"), TestCase("num"), TestCase("nan")]
-    public void Comparisons_of_floats_with_and_without_NaN(string comparison)
+    public void ComparisonsOfFloatsWithAndWithoutNaN(string comparison)
     {
         var results = Pairs(Floats, $"setp.{comparison}.f32 %p0, %f0, %f1; selp.f32 %f2, 0f3F800000, 0f00000000, %p0;", "%f0", "%f1", "%f2");
         Each(Floats, (a, b, at) =>
@@ -92,7 +92,7 @@ internal sealed class OpcodeTests
     }
 
     [TestCase("and"), TestCase("or"), TestCase("xor")]
-    public void A_comparison_is_combined_with_a_predicate(string combine)
+    public void AComparisonIsCombinedWithAPredicate(string combine)
     {
         var results = Pairs(
             Ints, $"setp.gt.s32 %p1, %r0, 5; setp.lt.{combine}.s32 %p0, %r0, %r1, %p1; selp.b32 %r2, 1, 0, %p0;", "%r0", "%r1", "%r2");
@@ -104,7 +104,7 @@ internal sealed class OpcodeTests
     }
 
     [Test]
-    public void Products_and_sums_of_64_bits()
+    public void ProductsAndSumsOf64Bits()
     {
         var results = Pairs(
             Ints,
@@ -133,7 +133,7 @@ internal sealed class OpcodeTests
     }
 
     [TestCase("rni"), TestCase("rzi"), TestCase("rmi"), TestCase("rpi")]
-    public void Floats_round_to_whole_numbers_and_saturate(string rounding)
+    public void FloatsRoundToWholeNumbersAndSaturate(string rounding)
     {
         var results = Pairs(Floats, $"cvt.{rounding}.s32.f32 %r0, %f0; cvt.{rounding}.f32.f32 %f3, %f0; mov.b32 %f2, %r0;", "%f0", "%f1", "%f2");
         Each(Floats, (a, _, at) =>
@@ -145,7 +145,7 @@ internal sealed class OpcodeTests
     }
 
     [Test]
-    public void Doubles_compute_and_convert()
+    public void DoublesComputeAndConvert()
     {
         var results = Pairs(
             Floats,
@@ -164,7 +164,7 @@ internal sealed class OpcodeTests
     }
 
     [Test]
-    public void Bits_are_moved_counted_and_permuted()
+    public void BitsAreMovedCountedAndPermuted()
     {
         var results = Pairs(
             Ints,
@@ -218,7 +218,7 @@ internal sealed class OpcodeTests
     }
 
     [Test]
-    public void Small_integers_are_cut_and_extended()
+    public void SmallIntegersAreCutAndExtended()
     {
         var results = Pairs(
             Ints,
@@ -246,7 +246,7 @@ internal sealed class OpcodeTests
     }
 
     [Test]
-    public void What_would_not_round_as_IEEE_says_is_refused()
+    public void WhatWouldNotRoundAsIEEESaysIsRefused()
     {
         Assert.That(
             () => new PtxMachine(PtxMachine.Kernel("ex2.approx.f32 %f0, %f1;")),
