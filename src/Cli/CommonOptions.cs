@@ -51,6 +51,16 @@ internal static class CommonOptions
 
     public static Option<int> Count(string name, string description, int value) => Whole(name, description, value, 0);
 
+    /// <summary>A whole number from a short range.</summary>
+    public static Option<int> Within(string name, string description, int value, int least, int most) => new(name)
+    {
+        Description = description,
+        HelpName = "N",
+        DefaultValueFactory = _ => value,
+        CustomParser = result => Parse(
+            result, text => (TryWhole(text, least, out var number) && number <= most, number), $"a whole number from {least} to {most}"),
+    };
+
     /// <summary>A limit that need not be given.</summary>
     public static Option<int?> Limit(string name, string description, int least) => new(name)
     {

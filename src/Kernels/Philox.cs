@@ -9,6 +9,7 @@ public enum RandomPurpose : uint
     World,
     Preference,
     Test,
+    Theory,
 }
 
 /// <summary>

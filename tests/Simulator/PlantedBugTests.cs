@@ -12,21 +12,24 @@ public class PlantedBugTests
     private static IEnumerable<TestCaseData> KernelBugs()
     {
         yield return Bug("missing barrier", Block("rms_norm_block").Replace(@"^\s*bar\.sync\s+0;\n", "", -1), RmsNorm, "race");
-        yield return Bug("missing barrier between two rounds", Block("segment_attention_32").Replace(@"^\s*bar\.sync\s+0;\n", ""), Attention, "race");
-        yield return Bug("off-by-one bound", Block("affine").Replace(@"setp\.ge\.u32(\s+%p\d+, %r\d+, %r11)", "setp.gt.u32$1"), AffineOf33, "bounds");
+        yield return Bug("missing barrier between two rounds", Block("segment_attention_32").Replace(@"^\s*bar\.sync\s+0;\n", "", 4), Attention, "race");
+        yield return Bug("off-by-one bound", Block("affine").Replace(@"setp\.lt\.u32(\s+%p\d+, %r\d+, %r11)", "setp.le.u32$1"), AffineOf33, "bounds");
         yield return Bug("unwritten shared memory", Block("rms_norm_block").Replace(@"^\s*st\.shared\.f32.*\n", "", -1), RmsNorm, "never written");
         yield return Bug("race between blocks", Block("affine").Replace(@"mov\.u32(\s+%r\d+), %ctaid\.x;", "mov.u32$1, 0;"), AffineOf4096, "race");
         yield return Bug("misaligned vector", Block("affine").Replace(@"(ld\.global\.v4\.f32\s+\{[^}]*\}, \[%rd\d+)\]", "$1+4]"), AffineOf4096, "align");
         yield return Bug("wrong stride", Block("affine").Replace(@"shl\.b32(\s+%r\d+, %r\d+), 2;", "shl.b32$1, 3;"), AffineOf4096, "race");
-        yield return Bug("read beyond the buffer", Block("affine").ReplaceAll(@"(ld\.global\.v4\.f32\s+\{[^}]*\}, \[%rd10)\]", "$1+16]"), AffineOf4096, "bounds");
+        yield return Bug("read beyond the buffer", Block("affine").Replace(@"(ld\.global\.v4\.f32\s+\{[^}]*\}, \[%rd\d+)\]", "$1+16]"), AffineOf4096, "bounds");
         yield return Bug(
             "divergent barrier", Block("rms_norm_block").Replace(@"bar\.sync\s+0;", "setp.gt.u32 %p1, %tid.x, 8;\n@%p1 bar.sync 0;", -1), RmsNorm, "barrier");
-        yield return Bug("shuffle with a wrong mask", Block("rms_norm_block").Replace(@"(shfl\.sync\.bfly\.b32.*), -1;", "$1, 65535;"), RmsNorm, "mask");
-        yield return Bug("store through a pointer that is read only", Block("affine").Replace(@"st\.global\.v4\.f32\s+\[%rd\d+\]", "st.global.v4.f32 [%rd10]"), AffineOf4096, "read");
+        yield return Bug("shuffle with a wrong mask", Block("rms_norm_block").ReplaceAll(@"(shfl\.sync\.bfly\.b32.*), -1;", "$1, 65535;"), RmsNorm, "mask");
+        yield return Bug(
+            "store through a pointer that is read only",
+            Block("affine").Replace(@"(ld\.global\.v4\.f32\s+\{[^}]*\}, \[(%rd\d+)\];[\s\S]*?st\.global\.v4\.f32\s+\[)%rd\d+\]", "$1$2]"), AffineOf4096,
+            "only read");
         yield return Bug(
             "cached read of what the launch has stored",
             Block("affine").Replace(@"(^\s*)(st\.global\.v4\.f32\s+(\[%rd\d+\]), \{(%f\d+), [^}]*\};)", "$1$2\n$1ld.global.nc.f32 $4, $3;"), AffineOf4096, "nc");
-        yield return Bug("shared memory beyond its end", Block("rms_norm_block").Replace(@"(ld\.shared\.f32\s+%f\d+, \[%rd\d+)\+28\]", "$1+262144]"), RmsNorm, "shared");
+        yield return Bug("shared memory beyond its end", Block("rms_norm_block").ReplaceAll(@"(ld\.shared\.f32\s+%f\d+, \[%rd\d+)\+28\]", "$1+262144]"), RmsNorm, "shared");
     }
 
     [TestCaseSource(nameof(KernelBugs))]
