@@ -21,7 +21,7 @@ internal sealed class ExecutionTests
         }
     }
 
-    [TestCase(1), TestCase(31), TestCase(33), TestCase(1000)]
+    [TestCase(1), TestCase(31), TestCase(33), TestCase(5000)]
     public void The_affine_kernel_of_the_engine(int n)
     {
         using var machine = new PtxMachine(CudaModule.EmbeddedPtx(), new SimulatorOptions { Threads = 2 });
@@ -30,7 +30,7 @@ internal sealed class ExecutionTests
         foreach (var accumulate in (int[])[0, 1])
         {
             var before = PtxMachine.Read<float>(y, n);
-            _ = machine.Launch("affine", new Dim3((n + 63) / 64, 1, 1), new Dim3(64, 1, 1), 0, x, 1.5f, 0.25f, y, n, accumulate);
+            _ = machine.Launch("affine", new Dim3((n + 1023) / 1024, 1, 1), new Dim3(256, 1, 1), 0, x, 1.5f, 0.25f, y, n, accumulate);
             Assert.That(
                 PtxMachine.Read<float>(y, n),
                 Is.EqualTo(Enumerable.Range(0, n).Select(i => (accumulate * before[i]) + MathF.FusedMultiplyAdd(1.5f, i * 0.1f, 0.25f))));

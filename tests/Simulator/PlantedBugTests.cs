@@ -12,8 +12,8 @@ public class PlantedBugTests
     private static IEnumerable<TestCaseData> KernelBugs()
     {
         yield return Bug("missing barrier", Block("rms_norm_block").Replace(@"^\s*bar\.sync\s+0;\n", "", -1), RmsNorm, "race");
-        yield return Bug("missing barrier between two rounds", Block("segment_attention_32").Replace(@"^\s*bar\.sync\s+0;\n", ""), Attention, "race");
-        yield return Bug("off-by-one bound", Block("affine").Replace(@"setp\.ge\.u32(\s+%p\d+, %r\d+, %r11)", "setp.gt.u32$1"), AffineOf33, "bounds");
+        yield return Bug("missing barrier between two rounds", Block("segment_attention_32").Replace(@"^\s*bar\.sync\s+0;\n", "", 2), Attention, "race");
+        yield return Bug("off-by-one bound", Block("affine").Replace(@"setp\.ge\.u32(\s+%p\d+, %r\d+, %r11)", "setp.gt.u32$1"), AffineOf36, "bounds");
         yield return Bug("unwritten shared memory", Block("rms_norm_block").Replace(@"^\s*st\.shared\.f32.*\n", "", -1), RmsNorm, "never written");
         yield return Bug("race between blocks", Block("affine").Replace(@"mov\.u32(\s+%r\d+), %ctaid\.x;", "mov.u32$1, 0;"), AffineOf4096, "race");
         yield return Bug("misaligned vector", Block("affine").Replace(@"(ld\.global\.v4\.f32\s+\{[^}]*\}, \[%rd\d+)\]", "$1+4]"), AffineOf4096, "align");
@@ -21,12 +21,12 @@ public class PlantedBugTests
         yield return Bug("read beyond the buffer", Block("affine").ReplaceAll(@"(ld\.global\.v4\.f32\s+\{[^}]*\}, \[%rd10)\]", "$1+16]"), AffineOf4096, "bounds");
         yield return Bug(
             "divergent barrier", Block("rms_norm_block").Replace(@"bar\.sync\s+0;", "setp.gt.u32 %p1, %tid.x, 8;\n@%p1 bar.sync 0;", -1), RmsNorm, "barrier");
-        yield return Bug("shuffle with a wrong mask", Block("rms_norm_block").Replace(@"(shfl\.sync\.bfly\.b32.*), -1;", "$1, 65535;"), RmsNorm, "mask");
+        yield return Bug("shuffle with a wrong mask", Block("rms_norm_block").ReplaceAll(@"(shfl\.sync\.bfly\.b32.*), -1;", "$1, 65535;"), RmsNorm, "mask");
         yield return Bug("store through a pointer that is read only", Block("affine").Replace(@"st\.global\.v4\.f32\s+\[%rd\d+\]", "st.global.v4.f32 [%rd10]"), AffineOf4096, "read");
         yield return Bug(
             "cached read of what the launch has stored",
             Block("affine").Replace(@"(^\s*)(st\.global\.v4\.f32\s+(\[%rd\d+\]), \{(%f\d+), [^}]*\};)", "$1$2\n$1ld.global.nc.f32 $4, $3;"), AffineOf4096, "nc");
-        yield return Bug("shared memory beyond its end", Block("rms_norm_block").Replace(@"(ld\.shared\.f32\s+%f\d+, \[%rd\d+)\+28\]", "$1+262144]"), RmsNorm, "shared");
+        yield return Bug("shared memory beyond its end", Block("rms_norm_block").ReplaceAll(@"(ld\.shared\.f32\s+%f\d+, \[\S+)\+28\]", "$1+262144]"), RmsNorm, "shared");
     }
 
     [TestCaseSource(nameof(KernelBugs))]
@@ -48,7 +48,7 @@ public class PlantedBugTests
     {
         foreach (var (kernel, call) in new (string, Action<CudaBackend>)[]
         {
-            ("affine", AffineOf33), ("affine", AffineOf4096), ("rms_norm_block", RmsNorm), ("segment_attention_32", Attention),
+            ("affine", AffineOf36), ("affine", AffineOf4096), ("rms_norm_block", RmsNorm), ("segment_attention_32", Attention),
         })
         {
             using var backend = new CudaBackend(new SimulatedCudaDriver(), null, new PlantedKernel(kernel).Ptx);
@@ -62,7 +62,7 @@ public class PlantedBugTests
     private static TestCaseData Bug(string name, PlantedKernel planted, Action<CudaBackend> call, string what) =>
         new TestCaseData(planted, planted.Name, call, what).SetArgDisplayNames(name);
 
-    private static void AffineOf33(CudaBackend backend) => Affine(backend, 33);
+    private static void AffineOf36(CudaBackend backend) => Affine(backend, 36);
 
     private static void AffineOf4096(CudaBackend backend) => Affine(backend, 4096);
 

@@ -18,9 +18,9 @@ public sealed class PlantedKernel
         Assert.That(start, Is.Positive, $"kernels.ptx has no kernel {name}");
         var end = ptx.IndexOf("\n}\n", start, StringComparison.Ordinal) + 3;
         _entry = ptx[start..end];
-        // The head has the version and target; dynamic shared memory is declared between the kernels.
+        // The head has the version and target; shared memory of several kernels is declared between them.
         _head = ptx[..ptx.IndexOf(".address_size", StringComparison.Ordinal)] + ".address_size 64\n"
-            + string.Join('\n', Regex.Matches(ptx, @"^\.extern \.shared .*;$", RegexOptions.Multiline).Select(static m => m.Value).Distinct()) + "\n";
+            + string.Join('\n', Regex.Matches(ptx, @"^(\.\w+ )?\.shared .*;$", RegexOptions.Multiline).Select(static m => m.Value).Distinct()) + "\n";
         _tail = ptx[ptx.IndexOf("\t.file", StringComparison.Ordinal)..];
     }
 
