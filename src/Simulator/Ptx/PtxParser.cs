@@ -107,10 +107,17 @@ internal sealed class PtxParser
         body.Read(Shared);
         if (!_kernels.TryAdd(
             name,
-            new PtxKernel(name, place, parameters, body.Registers, [.. body.Shared, .. _moduleShared], body.Instructions, body.Labels, maxThreads)))
+            new PtxKernel(name, place, parameters, body.Registers, [.. body.Shared, .. UsedShared(body)], body.Instructions, body.Labels, maxThreads)))
         {
             throw new SimulationException($"kernels.ptx:{place.Line}: a second entry {name}");
         }
+    }
+
+    // What several kernels share by name stands outside of them; a kernel has those that it names.
+    private IEnumerable<PtxShared> UsedShared(PtxBodyParser body)
+    {
+        var names = body.Instructions.SelectMany(static i => i.Operands).Select(static o => o.Name).ToHashSet();
+        return _moduleShared.Where(v => names.Contains(v.Name));
     }
 
     private List<PtxParameter> Parameters()
