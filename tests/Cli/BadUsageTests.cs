@@ -51,7 +51,7 @@ internal sealed class BadUsageTests
     [TestCase(Pairs + "--reward world --scale 3", "--scale", "--labels ranked")]
     [TestCase(Pairs + "--reward world --pairing some", "--pairing", "best-worst, all")]
     [TestCase(Pairs + "--reward world --labels BradleyTerry", "--labels", "ranked, bradley-terry")]
-    [TestCase("score --policy M --reference M --data D --loss ipo", "--loss", "sigmoid")]
+    [TestCase("score --policy M --reference M --data D --loss ipa", "--loss", "sigmoid", "'ipa'")]
     [TestCase("eval --policy M --reference M --prompts P --reward world --temperature 0.5", "'--temperature'")]
     public void IsOneLineAndExitCode2(string args, params string[] texts) =>
         CommandLineRun.Of(args.Split(' ', StringSplitOptions.RemoveEmptyEntries)).AssertFails(CommandLine.BadUsage, [.. texts, "--help"]);
