@@ -80,12 +80,6 @@ internal static class CommonOptions
             $"a number {range}"),
     };
 
-    public static Option<double> Beta() =>
-        Real("--beta", "Strength of the pull to the reference.", 0.1, static v => v is > 0 and <= 1e6, "above 0, at most 1000000");
-
-    public static Option<double> LabelSmoothing() =>
-        Real("--label-smoothing", "Probability that a label is wrong (cDPO).", 0, static v => v is >= 0 and < 0.5, "from 0, below 0.5");
-
     /// <summary>The one value of an option, or null and a complaint that names the option, the value and what it takes.</summary>
     public static T? Parse<T>(ArgumentResult result, Func<string, (bool Fits, T Value)> parse, string takes)
     {

@@ -188,6 +188,15 @@ public static class OpTable
                 Build = (backend, x) => RowGather(x[0], Index(backend, index)),
                 Reference = x => [.. index.SelectMany(row => x[0][(row * width)..((row + 1) * width)])],
             };
+            yield return new OpRow
+            {
+                Name = $"elements of a vector at {string.Join(' ', index)}",
+                Op = nameof(RowGatherOp),
+                Inputs = [Shape.Vector(5)],
+                Terms = 3,
+                Build = (backend, x) => RowGather(x[0], Index(backend, index)),
+                Reference = x => [.. index.Select(row => x[0][row])],
+            };
         }
     }
 

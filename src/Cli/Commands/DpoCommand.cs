@@ -28,19 +28,18 @@ internal static class DpoCommand
         var evalData = new Option<string?>("--eval-data") { Description = "Held-out pairs, measured before and after as eval_*.", HelpName = "FILE.jsonl" };
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
-        var beta = CommonOptions.Beta();
-        var smoothing = CommonOptions.LabelSmoothing();
         var preset = new Choice<TrainingOptions?>(
             "--preset", "paper: the paper's batch, optimiser, rate, warm-up and clipping, where not given.", "none", ("none", null), ("paper", s_paper));
         var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var maxPrompt = CommonOptions.Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
         var quiet = CommonOptions.Quiet();
-        var command = new Command("dpo", "Direct Preference Optimization of a model on pairs.")
+        var command = new Command("dpo", "Preference training of a model on pairs: Direct Preference Optimization, or another loss.")
         {
-            model, tokenizer, reference, data, evalData, folder, resume, beta, smoothing, preset.Option, maxLength, maxPrompt, budget, quiet,
+            model, tokenizer, reference, data, evalData, folder, resume, preset.Option, maxLength, maxPrompt, budget, quiet,
         };
         var device = new DeviceFlags(command);
+        var loss = new LossFlags(command);
         var training = new TrainingFlags(command, new TrainingOptions { LearningRate = 1e-4 });
         command.SetAction((parsed, cancellation) =>
         {
@@ -53,7 +52,7 @@ internal static class DpoCommand
                 EvalData = parsed.GetValue(evalData),
                 Out = parsed.GetRequiredValue(folder),
                 Resume = parsed.GetValue(resume),
-                Loss = new DpoLoss(parsed.GetValue(beta), parsed.GetValue(smoothing)),
+                Loss = loss.Read(parsed),
                 Training = training.Read(parsed, preset.Read(parsed)),
                 MaxLength = parsed.GetValue(maxLength),
                 MaxPromptLength = parsed.GetValue(maxPrompt),

@@ -3,7 +3,7 @@ using TinyDpo.Dpo;
 
 namespace TinyDpo.Cli;
 
-/// <summary>tinydpo score: every quantity of DPO, pair by pair.</summary>
+/// <summary>tinydpo score: every quantity of a preference loss, pair by pair.</summary>
 internal static class ScoreCommand
 {
     public static Command Create()
@@ -12,18 +12,17 @@ internal static class ScoreCommand
         var reference = CommonOptions.Model("--reference");
         var tokenizer = CommonOptions.Tokenizer();
         var data = CommonOptions.Data("Pairs, as text or as token ids.");
-        var loss = new Choice<string>("--loss", "The loss.", "sigmoid", ("sigmoid", "sigmoid")).Option;
-        var beta = CommonOptions.Beta();
-        var smoothing = CommonOptions.LabelSmoothing();
         var json = new Option<bool>("--json") { Description = "JSON Lines, which is also the default: a line a pair." };
         var quiet = CommonOptions.Quiet();
         var command = new Command("score", "Log-probs, implicit rewards, margin, loss and its derivatives for each pair.")
         {
-            policy, reference, tokenizer, data, loss, beta, smoothing, json, quiet,
+            policy, reference, tokenizer, data, json, quiet,
         };
         var device = new DeviceFlags(command);
+        var loss = new LossFlags(command);
         command.SetAction((parsed, cancellation) =>
         {
+            var chosenLoss = loss.Read(parsed);
             using var backend = device.Open(parsed);
             var options = new ScoreRunOptions
             {
@@ -31,7 +30,7 @@ internal static class ScoreCommand
                 Reference = parsed.GetRequiredValue(reference),
                 Tokenizer = parsed.GetValue(tokenizer),
                 Data = parsed.GetRequiredValue(data),
-                Loss = new DpoLoss(parsed.GetValue(beta), parsed.GetValue(smoothing)),
+                Loss = chosenLoss,
             };
             foreach (var score in RunConsole.Run(parsed.GetValue(quiet), log => ScoreRun.Run(options, backend, log, cancellation)))
             {

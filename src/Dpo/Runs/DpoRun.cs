@@ -22,7 +22,7 @@ public sealed record DpoRunOptions
 
     public bool Resume { get; init; }
 
-    public DpoLoss Loss { get; init; } = new();
+    public IPreferenceLoss Loss { get; init; } = new DpoLoss();
 
     public TrainingOptions Training { get; init; } = new();
 
@@ -54,20 +54,29 @@ public static class DpoRun
         {
             Policy = policyFingerprint,
             Data = ReferenceCache.Key(fingerprint, tokenizer.Fingerprint, pairs),
-            options.Loss,
+            Loss = options.Loss.ToString(), // a record's text: its name and every parameter
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
             options.TokenBudget,
         });
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
+        var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
         var logProbs = RunChecks.RequireFinite(
-            ReferenceCache.LoadOrCompute(folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation),
+            ReferenceCache.LoadOrCompute(
+                folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
+                options.Loss.TailWeight) with
+            {
+                Mismatched = options.Loss.Inputs.HasFlag(LossInputs.Mismatched)
+                    ? MismatchedPairs.Under(reference, pairs, positions, options.TokenBudget, cancellation)
+                    : null,
+            },
             pairs, referencePath, options.Data);
         var heldOutLogProbs = heldOut is null ? null : RunChecks.RequireFinite(
-            ReferenceLogProbs.Compute(reference, heldOut, options.TokenBudget, cancellation: cancellation), heldOut, referencePath, options.EvalData!);
+            ReferenceLogProbs.OfReference(reference, heldOut, options.Loss, positions, options.TokenBudget, cancellation: cancellation),
+            heldOut, referencePath, options.EvalData!);
 
         var task = new DpoTask(policy, pairs, logProbs, options.Loss, options.TokenBudget);
-        double? firstLoss = policyFingerprint == fingerprint ? DpoLoss.AtReference : null;
+        double? firstLoss = policyFingerprint == fingerprint ? options.Loss.AtReference : null;
         var evaluation = folder.Train(
             policy, tokenizer, task, options.Training, firstLoss, log, cancellation, heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs!));
         return new TrainingResult(folder.ModelPath, summary, evaluation);

@@ -16,10 +16,10 @@ public sealed record ScoreRunOptions
 
     public required string Data { get; init; }
 
-    public required DpoLoss Loss { get; init; }
+    public required IPreferenceLoss Loss { get; init; }
 }
 
-/// <summary>Every quantity of DPO for one pair. Rewards are the implicit ones, beta log(pi / pi_ref).</summary>
+/// <summary>Every quantity of a preference loss for one pair. Rewards are the implicit ones, beta log(pi / pi_ref).</summary>
 public sealed record PairScore(
     [property: JsonPropertyName("chosen_logp")] double ChosenLogProb,
     [property: JsonPropertyName("rejected_logp")] double RejectedLogProb,
@@ -49,25 +49,31 @@ public static class ScoreRun
             VocabSize = policy.Config.VocabSize,
         });
         log.Note(summary.Describe());
-        log.Stage("policy", pairs.Length);
-        var p = LogProbs(policy, options.Policy);
         log.Stage("reference", pairs.Length);
-        var r = LogProbs(reference, options.Reference);
-        return Score(backend, options.Loss, p, r);
-
-        ReferenceLogProbs LogProbs(Transformer model, string path) => RunChecks.RequireFinite(
-            ReferenceLogProbs.Compute(model, pairs, done: n => log.Advance(n), cancellation: cancellation), pairs, path, options.Data);
+        var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
+        var r = RunChecks.RequireFinite(
+            ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions, done: n => log.Advance(n), cancellation: cancellation),
+            pairs, options.Reference, options.Data);
+        log.Stage("policy", pairs.Length);
+        var p = RunChecks.RequireFinite(
+            ReferenceLogProbs.OfPolicy(policy, pairs, r, options.Loss, done: n => log.Advance(n), cancellation: cancellation),
+            pairs, options.Policy, options.Data);
+        return Score(backend, options.Loss, p, r, PairLengths.Of(pairs));
     }
 
-    /// <summary>The loss of each pair and its derivatives by both policy log-probs, from the loss's own backward pass.</summary>
-    public static IReadOnlyList<PairScore> Score(IBackend backend, DpoLoss loss, ReferenceLogProbs policy, ReferenceLogProbs reference)
+    /// <summary>
+    /// The loss of each pair and its derivatives by both policy log-probs, from the loss's own backward pass. All pairs are one batch:
+    /// where a loss compares pairs with each other, the derivatives are those of the sum of their losses.
+    /// </summary>
+    public static IReadOnlyList<PairScore> Score(
+        IBackend backend, IPreferenceLoss loss, ReferenceLogProbs policy, ReferenceLogProbs reference, PairLengths lengths)
     {
         using var step = new StepScope(backend);
-        var leaf = PairLogProbs.Of(backend, policy.Chosen, policy.Rejected, requiresGrad: true);
-        var perPair = loss.PerPair(leaf, PairLogProbs.Of(backend, reference.Chosen, reference.Rejected));
+        var batch = ReferenceLogProbs.Batch(backend, policy, reference, lengths, requiresGrad: true);
+        var perPair = loss.PerPair(batch);
         var values = perPair.ToArray();
         perPair.Sum().Backward();
-        var (dChosen, dRejected) = (leaf.Chosen.GradToArray(), leaf.Rejected.GradToArray());
+        var (dChosen, dRejected) = (batch.Policy.Chosen.GradToArray(), batch.Policy.Rejected.GradToArray());
         return
         [
             .. values.Select((value, i) =>

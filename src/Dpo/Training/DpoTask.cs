@@ -4,55 +4,62 @@ using TinyDpo.Tensors;
 
 namespace TinyDpo.Dpo;
 
-/// <summary>log pi_ref of each pair's completions, computed once.</summary>
-public sealed record ReferenceLogProbs(Real[] Chosen, Real[] Rejected)
-{
-    /// <summary>Runs the reference over all pairs without gradients.</summary>
-    public static ReferenceLogProbs Compute(
-        Transformer reference, IReadOnlyList<PreferencePair> pairs, int tokenBudget = SftTask.DefaultTokenBudget, Action<int>? done = null,
-        CancellationToken cancellation = default)
-    {
-        var chosen = new Real[pairs.Count];
-        var rejected = new Real[pairs.Count];
-        var finished = 0;
-        foreach (var micro in MicroBatches.Split([.. Enumerable.Range(0, pairs.Count)], i => pairs[i].Tokens(), tokenBudget))
-        {
-            cancellation.ThrowIfCancellationRequested();
-            using var step = new StepScope(reference.Backend, gradients: false);
-            var logProbs = PairLogProbs.Of(reference, PreferencePairs.Pack(reference.Backend, [.. micro.Select(i => pairs[i])]));
-            logProbs.Chosen.ToArray().CopyTo(chosen, micro[0]);
-            logProbs.Rejected.ToArray().CopyTo(rejected, micro[0]);
-            done?.Invoke(finished += micro.Length);
-        }
-        return new ReferenceLogProbs(chosen, rejected);
-    }
-}
-
-/// <summary>Direct Preference Optimization on a set of pairs whose reference log-probs are known.</summary>
+/// <summary>Preference learning on a set of pairs whose reference log-probs are known, with DPO's loss or another.</summary>
 public sealed class DpoTask(
-    Transformer policy, IReadOnlyList<PreferencePair> pairs, ReferenceLogProbs reference, DpoLoss loss,
+    Transformer policy, IReadOnlyList<PreferencePair> pairs, ReferenceLogProbs reference, IPreferenceLoss loss,
     int tokenBudget = SftTask.DefaultTokenBudget) : ITrainingTask
 {
     public int Examples => pairs.Count;
 
     public BatchResult Accumulate(IReadOnlyList<int> batch)
     {
+        int[][] parts = [.. MicroBatches.Split(batch, i => pairs[i].Tokens(), tokenBudget)];
+        var slopes = loss.Inputs.HasFlag(LossInputs.WholeBatch) && parts.Length > 1 ? Slopes(batch) : null;
+        var totals = BatchTotals.Of(PairLengths.Of([.. batch.Select(i => pairs[i])]));
         var metrics = new PreferenceMetrics(loss.Beta);
         var tokens = 0;
-        double total = 0;
-        foreach (var micro in MicroBatches.Split(batch, i => pairs[i].Tokens(), tokenBudget))
+        double total = slopes?.Loss ?? 0;
+        var done = 0;
+        foreach (var micro in parts)
         {
             using var step = new StepScope(policy.Backend);
-            var logProbs = PairLogProbs.Of(policy, PreferencePairs.Pack(policy.Backend, [.. micro.Select(i => pairs[i])]));
-            var fixedLogProbs = PairLogProbs.Of(
-                policy.Backend, [.. micro.Select(i => reference.Chosen[i])], [.. micro.Select(i => reference.Rejected[i])]);
-            var share = loss.PerPair(logProbs, fixedLogProbs).Sum() / batch.Count;
-            total += share.Item();
-            metrics.Add(logProbs, fixedLogProbs);
+            var input = Input(micro, withMismatched: slopes is null) with { Totals = totals };
+            var share = slopes is null ? loss.PerPair(input).Sum() / batch.Count : slopes.Linear(input, done, micro.Length);
+            total += slopes is null ? share.Item() : 0;
+            metrics.Add(input.Policy, input.Reference);
             tokens += micro.Sum(i => pairs[i].Tokens());
+            done += micro.Length;
             share.Backward();
         }
         return new BatchResult([("loss", total), .. metrics.Means()], tokens);
+    }
+
+    private PreferenceBatch Input(int[] micro, bool withMismatched)
+    {
+        var backend = policy.Backend;
+        PreferencePair[] part = [.. micro.Select(i => pairs[i])];
+        var pass = PairPass.Of(policy, part, loss.Inputs, loss.TailWeight);
+        var known = reference.At(micro);
+        return new PreferenceBatch(pass.Sums, known.ToTensors(backend))
+        {
+            Lengths = PairLengths.Of(part),
+            Prompts = pass.Prompts,
+            Confidence = pass.Confidence is null ? null : PairLogProbs.Of(backend, pass.Confidence.AsSpan(..part.Length), pass.Confidence.AsSpan(part.Length..)),
+            MismatchedRatios = withMismatched ? known.Mismatched?.Under(policy, tokenBudget).Ratios(backend, known.Mismatched) : null,
+        };
+    }
+
+    /// <summary>
+    /// A batch that must stay whole but does not fit: its loss and the loss's slope by every log-prob, from a first pass without gradients.
+    /// The second pass, a micro-batch at a time, then needs the linear part alone.
+    /// </summary>
+    private BatchSlopes Slopes(IReadOnlyList<int> batch)
+    {
+        PreferencePair[] all = [.. batch.Select(i => pairs[i])];
+        var known = reference.At(batch);
+        var own = ReferenceLogProbs.OfPolicy(policy, all, known, loss, tokenBudget);
+        using var step = new StepScope(policy.Backend);
+        return BatchSlopes.Of(loss, ReferenceLogProbs.Batch(policy.Backend, own, known, PairLengths.Of(all), requiresGrad: true));
     }
 }
 

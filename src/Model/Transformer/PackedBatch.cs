@@ -45,6 +45,24 @@ public sealed class PackedBatch
     /// <summary>The longest sequence that <see cref="Pack"/> would run, in positions.</summary>
     public static int LongestPosition(PromptGroup group) => group.Prompt.Length + group.Completions.Max(static c => c.Length) - 1;
 
+    /// <summary>
+    /// What predicts the prompts' own tokens, each one's first apart, in the order of the groups: the rows, their targets, and where each
+    /// prompt's predictions begin [groups + 1]. Belongs to the scope in which it was made.
+    /// </summary>
+    public (IndexBuffer Rows, IndexBuffer Targets, IndexBuffer Offsets) PromptPredictions(IBackend backend)
+    {
+        var tokens = new int[Tokens.Length];
+        backend.Download(Tokens, tokens);
+        var (rows, offsets) = (new List<int>(), new List<int> { 0 });
+        for (var group = 0; group < Segments.Groups; group++)
+        {
+            var prompt = Segments.Segments[Segments.GroupStarts[group]];
+            rows.AddRange(Enumerable.Range(prompt.Start, prompt.Length - 1));
+            offsets.Add(rows.Count);
+        }
+        return (Index(backend, rows), Index(backend, [.. rows.Select(row => tokens[row + 1])]), Index(backend, offsets));
+    }
+
     /// <summary>Packs groups that all have the same number of completions.</summary>
     /// <exception cref="ArgumentException">A prompt or completion is empty, or the numbers of completions differ.</exception>
     public static PackedBatch Pack(IBackend backend, IReadOnlyList<PromptGroup> groups)
@@ -95,7 +113,7 @@ public sealed class PackedBatch
             }
         }
         return new PackedBatch(
-            Index(tokens), Index(positions), Index(rows), Index(targets), Index(offsets),
+            Index(backend, tokens), Index(backend, positions), Index(backend, rows), Index(backend, targets), Index(backend, offsets),
             SegmentLayout.Validate([.. segments], tokens.Count), groups.Count * ranks);
 
         void Append(int[] ids, int count, int firstPosition)
@@ -106,12 +124,12 @@ public sealed class PackedBatch
                 positions.Add(firstPosition + i);
             }
         }
+    }
 
-        IndexBuffer Index(List<int> values)
-        {
-            var buffer = backend.Memory.RentIndex(values.Count);
-            backend.Upload([.. values], buffer);
-            return buffer;
-        }
+    private static IndexBuffer Index(IBackend backend, List<int> values)
+    {
+        var buffer = backend.Memory.RentIndex(values.Count);
+        backend.Upload([.. values], buffer);
+        return buffer;
     }
 }

@@ -28,7 +28,7 @@ public static class Functions
     /// <summary>x W^T + b: x [tokens, in], weight [out, in], bias [out].</summary>
     public static Tensor Linear(Tensor x, Tensor weight, Tensor? bias = null) => new LinearOp(x, weight, bias).Apply();
 
-    /// <summary>Rows of table [rows, columns] by index; with token ids the embedding layer.</summary>
+    /// <summary>Rows of table [rows, columns] by index; with token ids the embedding layer. Or elements of a vector.</summary>
     public static Tensor RowGather(Tensor table, IndexBuffer index) => new RowGatherOp(table, index).Apply();
 
     public static Tensor RmsNorm(Tensor x, Tensor weight, double epsilon) => new RmsNormOp(x, weight, (Real)epsilon).Apply();

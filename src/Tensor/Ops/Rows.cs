@@ -4,20 +4,23 @@ namespace TinyDpo.Tensors;
 
 /// <summary>
 /// y[i] = table[index[i]]: table [rows, columns], index [n], y [n, columns]. Rows may repeat, and backward adds them up. With a table of
-/// embeddings and an index of token ids this is the embedding layer.
+/// embeddings and an index of token ids this is the embedding layer. A vector [rows] is taken as [rows, 1] and gives a vector [n].
 /// </summary>
 internal sealed class RowGatherOp(Tensor table, IndexBuffer index) : Op(table)
 {
-    protected override Shape OutputShape => Shape.Matrix(index.Length, table.Shape.Columns);
+    private int Rows => table.Shape.Rank == 2 ? table.Shape.Rows : table.Shape.Count;
 
-    protected override void Forward(DeviceBuffer output) =>
-        Backend.GatherRows(table.Data, index, 0, index.Length, table.Shape.Columns, output);
+    private int Columns => table.Shape.Rank == 2 ? table.Shape.Columns : 1;
+
+    protected override Shape OutputShape => table.Shape.Rank == 2 ? Shape.Matrix(index.Length, Columns) : Shape.Vector(index.Length);
+
+    protected override void Forward(DeviceBuffer output) => Backend.GatherRows(table.Data, index, 0, index.Length, Columns, output);
 
     protected override void Backward(DeviceBuffer dOutput)
     {
         if (Wants(table, out var dTable, out var accumulate))
         {
-            Backend.ScatterAddRows(dOutput, index, 0, index.Length, table.Shape.Columns, dTable, table.Shape.Rows, accumulate);
+            Backend.ScatterAddRows(dOutput, index, 0, index.Length, Columns, dTable, Rows, accumulate);
         }
     }
 }

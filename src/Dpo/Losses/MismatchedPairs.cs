@@ -1,0 +1,41 @@
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>
+/// Each pair's prompt with the completions of the next pair, the last with the first's, and a model's log-probs of them: what it says when
+/// nobody asked for it. The log-ratios estimate KTO's reference point (Ethayarajh et al. 2024, section 4.2).
+/// </summary>
+public sealed record MismatchedPairs(IReadOnlyList<PreferencePair> Pairs, ReferenceLogProbs LogProbs)
+{
+    /// <param name="pairs">In an order that does not change while a run goes on.</param>
+    /// <param name="positions">The context: longer completions are cut.</param>
+    public static PreferencePair[] Of(IReadOnlyList<PreferencePair> pairs, int positions) =>
+    [
+        .. pairs.Select((pair, i) =>
+        {
+            var next = pairs[(i + 1) % pairs.Count];
+            var room = Math.Max(1, positions - pair.Prompt.Length + 1); // a completion's last token takes no position
+            return pair with { Chosen = Cut(next.Chosen), Rejected = Cut(next.Rejected) };
+
+            int[] Cut(int[] completion) => completion[..Math.Min(completion.Length, room)];
+        }),
+    ];
+
+    /// <summary>Mismatches pairs and runs a model over them.</summary>
+    public static MismatchedPairs Under(
+        Transformer model, IReadOnlyList<PreferencePair> pairs, int positions, int tokenBudget, CancellationToken cancellation = default) =>
+        new MismatchedPairs(Of(pairs, positions), new ReferenceLogProbs([], [])).Under(model, tokenBudget, cancellation);
+
+    /// <summary>The same pairs under another model.</summary>
+    public MismatchedPairs Under(Transformer model, int tokenBudget, CancellationToken cancellation = default) =>
+        this with { LogProbs = ReferenceLogProbs.Compute(model, Pairs, tokenBudget, cancellation: cancellation) };
+
+    public MismatchedPairs At(IReadOnlyList<int> pairs) => new([.. pairs.Select(i => Pairs[i])], LogProbs.At(pairs));
+
+    /// <summary>log(pi / pi_ref), with these as the policy's; null where the reference has none.</summary>
+    public PairLogProbs? Ratios(IBackend backend, MismatchedPairs? reference) => reference is null
+        ? null
+        : new PreferenceBatch(LogProbs.ToTensors(backend), reference.LogProbs.ToTensors(backend)).LogRatios;
+}

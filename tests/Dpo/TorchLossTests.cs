@@ -1,0 +1,110 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using TinyDpo.Dpo;
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Tests;
+
+/// <summary>
+/// Every loss against PyTorch's autograd in double (torch_losses.py), at margins from -40 to 40 and where policy and reference agree. Skipped
+/// where /usr/bin/python3 has no torch (Debian: apt-get install --no-install-recommends python3-torch).
+/// </summary>
+public class TorchLossTests
+{
+    private const string Python = "/usr/bin/python3";
+    private const int NoTorch = 77;
+
+    private static readonly double s_relative = sizeof(Real) == 4 ? 1e-5 : 1e-6;
+
+    [Test]
+    public void ValuesAndBothDerivativesMatch()
+    {
+        LossCase[] cases = [.. LossCase.All()];
+        var request = new JsonObject { ["batch"] = Json(LossBatch.Margins), ["cases"] = new JsonArray([.. cases.Select(Json)]) };
+        var (exitCode, output, error) = File.Exists(Python)
+            ? Run(Path.Combine(Repository.Root, "tests", "Dpo", "torch_losses.py"), request.ToJsonString())
+            : (NoTorch, "", "");
+        if (exitCode == NoTorch)
+        {
+            Assert.Ignore($"needs {Python} with torch (Debian: python3-torch), which is not there");
+        }
+        Assert.That(exitCode, Is.Zero, error);
+        var answers = JsonElement.Parse(output).EnumerateArray().ToArray();
+        Assert.That(answers, Has.Length.EqualTo(cases.Length));
+        using var backend = new CpuBackend(1);
+        Assert.Multiple(() =>
+        {
+            foreach (var (c, answer) in cases.Zip(answers))
+            {
+                var (loss, byChosen, byRejected) = LossBatch.Margins.Evaluate(backend, c.Loss);
+                // Torch sorts; we leave each loss with the pair whose log-ratio has that rank.
+                var sorted = c.Text.StartsWith("aot", StringComparison.Ordinal);
+                AssertClose(sorted ? [.. loss.Order()] : loss, sorted ? [.. Numbers(answer, "loss").Order()] : Numbers(answer, "loss"), $"{c}: loss");
+                AssertClose(byChosen, Numbers(answer, "by_chosen"), $"{c}: derivative by the chosen log-prob");
+                AssertClose(byRejected, Numbers(answer, "by_rejected"), $"{c}: derivative by the rejected log-prob");
+            }
+        });
+    }
+
+    // Relative to the number, or to the terms it is the difference of, which are about 1.
+    private static void AssertClose(Real[] actual, double[] expected, string what)
+    {
+        for (var i = 0; i < expected.Length; i++)
+        {
+            Assert.That((double)actual[i], Is.EqualTo(expected[i]).Within(s_relative * Math.Max(sizeof(Real) == 4 ? 1 : 1e-6, Math.Abs(expected[i]))), $"{what}, pair {i}");
+        }
+    }
+
+    private static JsonObject Json(LossBatch b) => new()
+    {
+        ["chosen"] = Json(b.Chosen),
+        ["rejected"] = Json(b.Rejected),
+        ["reference_chosen"] = Json(b.ReferenceChosen),
+        ["reference_rejected"] = Json(b.ReferenceRejected),
+        ["chosen_length"] = Json(b.ChosenLength),
+        ["rejected_length"] = Json(b.RejectedLength),
+        ["prompt"] = Json(b.Prompt),
+        ["prompt_length"] = Json(b.PromptLength),
+        ["chosen_confidence"] = Json(b.ChosenConfidence),
+        ["rejected_confidence"] = Json(b.RejectedConfidence),
+        ["mismatched_chosen"] = Json(b.MismatchedChosen),
+        ["mismatched_rejected"] = Json(b.MismatchedRejected),
+    };
+
+    private static JsonNode Json(LossCase c)
+    {
+        var json = new JsonObject { ["text"] = c.Text, ["reference_free"] = c.Settings.ReferenceFree, ["wpo"] = c.Settings.Weighted };
+        foreach (var (parameter, value) in c.Settings.Numbers)
+        {
+            json[parameter.Name] = value;
+        }
+        json["f_divergence"] = c.Settings.Divergence ?? "reverse_kl";
+        json["mean"] = c.Settings.Means ?? true;
+        return json;
+    }
+
+    private static JsonNode Json<T>(T[] numbers) => JsonSerializer.SerializeToNode(numbers)!;
+
+    private static double[] Numbers(JsonElement answer, string key) => [.. answer.GetProperty(key).EnumerateArray().Select(static v => v.GetDouble())];
+
+    private static (int ExitCode, string Output, string Error) Run(string script, string input)
+    {
+        var start = new ProcessStartInfo(Python) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        start.ArgumentList.Add(script);
+        using var process = Process.Start(start)!;
+        var error = process.StandardError.ReadToEndAsync();
+        try
+        {
+            process.StandardInput.Write(input);
+            process.StandardInput.Close();
+        }
+        catch (IOException)
+        {
+            // Without torch it ends before it has read: its exit code says so.
+        }
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        return (process.ExitCode, output, error.Result);
+    }
+}
