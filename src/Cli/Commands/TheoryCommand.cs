@@ -12,7 +12,7 @@ internal static class TheoryCommand
         var seed = CommonOptions.Seed(1);
         var vocabulary = CommonOptions.Within("--vocabulary", "Number of tokens.", 4, 4, 6);
         var length = CommonOptions.Within("--length", "The longest sequence, in tokens.", 4, 2, 5);
-        var beta = CommonOptions.Real("--beta", "Strength of the pull to the reference.", 0.5, static v => v is >= 0.01 and <= 100, "from 0.01 to 100");
+        var beta = CommonOptions.Real("--beta", "Strength of the pull to the reference.", 0.5, static v => v is >= 0.05 and <= 100, "from 0.05 to 100");
         var json = new Option<bool>("--json") { Description = "JSON Lines, a claim a line, instead of a table." };
         var (threads, quiet) = (CommonOptions.Threads(), CommonOptions.Quiet());
         var command = new Command("theory", "Check the paper's claims exactly, in a world so small that every sequence can be listed.")

@@ -10,7 +10,7 @@ internal static class TheoryTable
     public static void Print(IReadOnlyList<Claim> claims, TheoryOptions options)
     {
         var table = new Table().RoundedBorder()
-            .AddColumn("claim").AddColumn("equation")
+            .AddColumn("claim").AddColumn(new TableColumn("equation").NoWrap())
             .AddColumn(new TableColumn("measured").RightAligned()).AddColumn(new TableColumn("bound").RightAligned().NoWrap()).AddColumn("");
         foreach (var claim in claims)
         {

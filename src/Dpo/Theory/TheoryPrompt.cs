@@ -1,12 +1,15 @@
 namespace TinyDpo.Dpo;
 
 /// <summary>A prompt of the small world: what the reference writes after it, what that is worth, and the optimal policy.</summary>
+/// <param name="index">The prompt's number, from 0.</param>
 /// <param name="tokens">The prompt, for a model that reads it.</param>
 /// <param name="reference">log pi_ref(y | x) of every sequence.</param>
 /// <param name="reward">r(x, y) of every sequence, the true one, by which pairs are judged.</param>
 /// <param name="beta">Strength of the pull to the reference.</param>
-public sealed class TheoryPrompt(int[] tokens, double[] reference, double[] reward, double beta)
+public sealed class TheoryPrompt(int index, int[] tokens, double[] reference, double[] reward, double beta)
 {
+    public int Index => index;
+
     public int[] Tokens => tokens;
 
     public double[] Reference => reference;

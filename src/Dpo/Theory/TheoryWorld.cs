@@ -136,7 +136,9 @@ public sealed class TheoryWorld
                 }
             }
         }
-        return new TheoryPrompt([prompt], reference, Normals(TheoryDraw.Reward, prompt), Options.Beta);
+        // The token that ends a sequence begins the prompt: it stands nowhere else, so a model can tell how far it has come. After a prompt
+        // of [0] alone, attention averages equal values over 0, 0 0 and 0 0 0, and could not.
+        return new TheoryPrompt(prompt, [Options.Vocabulary - 1, prompt], reference, Normals(TheoryDraw.Reward, prompt), Options.Beta);
     }
 }
 

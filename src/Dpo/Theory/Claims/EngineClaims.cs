@@ -6,8 +6,8 @@ namespace TinyDpo.Dpo;
 /// <summary>The loss that training runs, <see cref="DpoLoss"/> through tensors and the tape, against the loss under test, on every pair.</summary>
 internal static class EngineClaims
 {
-    public const string Loss = "the engine's DpoLoss gives the loss of every pair: largest difference, in units of its rounding";
-    public const string Derivatives = "the engine's derivatives by log pi(y_w) and log pi(y_l) are -+ beta sigmoid(-margin), in units of rounding";
+    public const string Loss = "the engine's DpoLoss is the loss of every pair: difference over its rounding";
+    public const string Derivatives = "the engine's derivatives by both log-probs are -+ beta sigmoid(-margin): over rounding";
 
     // The last places of Real, as a fraction.
     private static readonly double s_epsilon = Math.Pow(2, sizeof(Real) == 4 ? -24 : -53);
@@ -20,16 +20,15 @@ internal static class EngineClaims
     }
 
     /// <remarks>
-    /// The margin: three differences of numbers up to M and a product, each rounded to epsilon of at most 4 M beta; slope and curvature of
-    /// the loss by it are at most 1. Then some roundings of the loss itself and of its derivative, by functions within a few ulp.
+    /// The margin: both log-ratios are rounded, their difference, beta, and the product. The loss rises with it by at most 1, its derivative
+    /// by 1/4. Both are then computed by functions within a few ulp, and multiplied by beta.
     /// </remarks>
     private static (double Loss, double Derivative) Differences(TheoryCase c, TheoryPrompt x, IBackend backend)
     {
         // What the engine is given, as it is given it: rounding on the way in is not its error.
         Real[] policy = [.. c.SomePolicy(x).Select(static p => (Real)p)], reference = [.. x.Reference.Select(static q => (Real)q)];
         var rewards = c.Loss.Rewards([.. policy.Select(static p => (double)p)], [.. reference.Select(static q => (double)q)], c.World.Lengths);
-        var largest = Math.Max(policy.Max(Math.Abs), reference.Max(Math.Abs));
-        var ofMargin = 8 * s_epsilon * c.Beta * largest;
+        double[] ratios = [.. policy.Zip(reference, static (p, q) => (double)p - q)];
         var loss = new DpoLoss(c.Beta);
         var (lossError, derivativeError) = (0.0, 0.0);
         for (var w = 0; w < c.Count; w++)
@@ -49,8 +48,9 @@ internal static class EngineClaims
                     continue;
                 }
                 var (value, slope, _) = c.Loss.At(rewards[w] - rewards[l]);
-                lossError = Math.Max(lossError, Math.Abs(perPair[l] - value) / (ofMargin + (8 * s_epsilon * (1 + value))));
-                var tolerance = c.Beta * (ofMargin + (8 * s_epsilon));
+                var ofMargin = s_epsilon * c.Beta * (Math.Abs(ratios[w]) + Math.Abs(ratios[l]) + (3 * Math.Abs(ratios[w] - ratios[l])));
+                lossError = Math.Max(lossError, Math.Abs(perPair[l] - value) / (ofMargin + (4 * s_epsilon * Math.Max(value, double.Epsilon))));
+                var tolerance = c.Beta * ((ofMargin / 4) + (4 * s_epsilon));
                 derivativeError = Math.Max(derivativeError, Math.Abs(dChosen[l] - (slope * c.Loss.Scale(c.World.Lengths[w]))) / tolerance);
                 derivativeError = Math.Max(derivativeError, Math.Abs(dRejected[l] + (slope * c.Loss.Scale(c.World.Lengths[l]))) / tolerance);
             }

@@ -6,14 +6,14 @@ namespace TinyDpo.Dpo;
 /// </summary>
 internal static class KlEstimatorClaims
 {
-    public const string Tokenwise = "KL over sequences is the sum over tokens of the KL of next-token distributions, prefixes from the policy";
+    public const string Tokenwise = "KL over sequences is the expected sum of KLs token by token";
     public const string MeanK1 = "E[k1] = KL(pi || pi_ref)";
     public const string MeanK3 = "E[k3] = KL(pi || pi_ref)";
-    public const string BiasK2 = "k2 is biased: |E[k2] - KL| / KL (at least)";
+    public const string BiasK2 = "k2 is biased: |E[k2] - KL| / KL";
     public const string GradientK1 = "E[grad k1] = 0: as a loss k1 teaches nothing";
     public const string GradientK2 = "E[grad k2] = grad KL(pi || pi_ref)";
     public const string GradientK3 = "E[grad k3] = grad KL(pi_ref || pi): the other KL";
-    public const string Sampled = "means of k1, k2 and k3 over 20,000 samples lie about their expectations: the largest distance in standard errors";
+    public const string Sampled = "k1, k2, k3 over 20,000 samples: distance from their means in standard errors";
 
     private const string Source = "KL of eq. 3";
     private const int Samples = 20_000;
@@ -67,7 +67,7 @@ internal static class KlEstimatorClaims
         var drawn = new double[Samples];
         for (var i = 0; i < drawn.Length; i++)
         {
-            var at = Array.BinarySearch(cumulative, total * c.World.Uniform(TheoryDraw.Sample, x.Tokens[0], i));
+            var at = Array.BinarySearch(cumulative, total * c.World.Uniform(TheoryDraw.Sample, x.Index, i));
             // Not found, which is the rule, it is the complement of the first place above.
             at = Math.Min(at < 0 ? ~at : at + 1, policy.Length - 1);
             drawn[i] = policy[at] - x.Reference[at];

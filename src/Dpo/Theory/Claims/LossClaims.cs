@@ -3,23 +3,23 @@ namespace TinyDpo.Dpo;
 /// <summary>The loss of equation 7 and its gradient, at policies that are not the optimum and at the optimum.</summary>
 internal static class LossClaims
 {
-    public const string Preferences = "sigmoid of the loss's margin under pi* is the Bradley-Terry probability under the reward";
-    public const string Identities = "the margin is beta times the change of log(pi(y_w) / pi(y_l)) from the reference, and margins add along a chain";
-    public const string Direct = "the expected loss is that of the probability ratios written out, without logarithms of sigmoids";
-    public const string Slope = "the exact gradient of the expected loss is its slope by finite differences";
+    public const string Preferences = "the loss under pi* gives each pair its Bradley-Terry probability";
+    public const string Identities = "margins are beta times the change of log(pi(y_w) / pi(y_l)), and add along a chain";
+    public const string Direct = "the expected loss is that of the probability ratios written out";
+    public const string Slope = "the gradient of the expected loss is its slope by finite differences";
     public const string Formula = "the gradient is -beta E[sigmoid(r_l - r_w) (grad log pi(y_w) - grad log pi(y_l))]";
     public const string Stationary = "the gradient is 0 at pi*, however pairs are drawn";
-    public const string Entropy = "the loss at pi* is the entropy of the labels, and elsewhere larger by the KL of the label distributions";
-    public const string Unweighted = "without its weight the gradient is not 0 at pi*: its largest entry, over that of the weighted one at pi_ref (at least)";
+    public const string Entropy = "the loss is the labels' entropy at pi*, and elsewhere more by the KL of the labels";
+    public const string Unweighted = "without its weight the gradient is not 0 at pi*: its size over the true one's at pi_ref";
 
     public static IEnumerable<Claim> Check(TheoryCase c)
     {
         yield return new(Preferences, "eq. 6", c.Worst(x => Preference(c, x)), TheoryCase.Exact);
-        yield return new(Identities, "eq. 5, eq. 6", c.Worst(x => Identity(c, x)), TheoryCase.Exact);
+        yield return new(Identities, "eq. 5, 6", c.Worst(x => Identity(c, x)), TheoryCase.Exact);
         yield return new(Direct, "eq. 7", c.Worst(x => DirectLoss(c, x)), TheoryCase.Exact);
         yield return new(Slope, "eq. 7, section 4", c.Worst(x => SlopeError(c, x)), TheoryCase.Difference);
         yield return new(Formula, "section 4 (A.4)", c.Worst(x => FormulaError(c, x)), TheoryCase.Exact);
-        yield return new(Stationary, "eq. 6, eq. 7", c.Worst(x => Draws(c, x).Max(draw => Size(c.Expected(x, draw).ByLogits(x.Optimal)))), TheoryCase.Exact);
+        yield return new(Stationary, "eq. 6, 7", c.Worst(x => Draws(c, x).Max(draw => Size(c.Expected(x, draw).ByLogits(x.Optimal)))), TheoryCase.Exact);
         yield return new(Entropy, "eq. 7", c.Worst(x => EntropyError(c, x)), TheoryCase.Exact);
         yield return new(Unweighted, "section 4", c.Least(x => UnweightedAtOptimum(c, x)), 0.1, AtLeast: true);
     }

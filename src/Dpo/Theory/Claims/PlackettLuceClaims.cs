@@ -4,11 +4,11 @@ namespace TinyDpo.Dpo;
 internal static class PlackettLuceClaims
 {
     public const string Two = "Plackett-Luce with K = 2 is DPO's loss of a pair";
-    public const string Total = "Plackett-Luce: the probabilities of all 24 rankings of 4 answers sum to 1";
-    public const string Pairwise = "Plackett-Luce: of 4 ranked answers, one stands before another as often as Bradley-Terry says";
-    public const string Rankings = "Plackett-Luce: rankings under pi*'s implicit reward are those under the reward";
-    public const string Slope = "Plackett-Luce: the exact gradient of the expected loss, K = 3, is its slope by finite differences";
-    public const string Minimum = "Plackett-Luce: DPO's minimum on rankings, K = 3, is pi*: KL(pi || pi*)";
+    public const string Total = "Plackett-Luce: the 24 rankings of 4 answers have probabilities that sum to 1";
+    public const string Pairwise = "Plackett-Luce: of 4 ranked answers two stand as Bradley-Terry says";
+    public const string Rankings = "Plackett-Luce: rankings under pi* are those under the reward";
+    public const string Slope = "Plackett-Luce, K = 3: the gradient of the expected loss is its slope";
+    public const string Minimum = "Plackett-Luce, K = 3: DPO's minimum is pi*: KL(pi || pi*)";
 
     private const int SetsOfFour = 100;
 
@@ -19,9 +19,9 @@ internal static class PlackettLuceClaims
         [
             .. Enumerable.Range(0, c.Count).Select(i => (int[])[i, (i + 1) % c.Count, (i + 2) % c.Count]), .. Sets(c, 3, 3 * c.Count),
         ];
-        yield return new(Two, "A.3, eq. 18, eq. 7", c.Worst(x => PairError(c, x)), TheoryCase.Exact);
+        yield return new(Two, "A.3, eq. 18, 7", c.Worst(x => PairError(c, x)), TheoryCase.Exact);
         yield return new(Total, "A.3, eq. 18", c.Worst(x => fours.Max(set => Math.Abs(PlackettLuce.Orders(4).Sum(order => Ranking(x.Reward, set, order)) - 1))), TheoryCase.Exact);
-        yield return new(Pairwise, "A.3, eq. 18, eq. 1", c.Worst(x => fours.Max(set => Math.Abs(
+        yield return new(Pairwise, "A.3, eq. 18, 1", c.Worst(x => fours.Max(set => Math.Abs(
             PlackettLuce.Orders(4).Where(static order => Array.IndexOf(order, 0) < Array.IndexOf(order, 3)).Sum(order => Ranking(x.Reward, set, order))
             - x.Preference(set[0], set[3])))), TheoryCase.Exact);
         yield return new(Rankings, "A.3, eq. 19", c.Worst(x =>
@@ -37,7 +37,7 @@ internal static class PlackettLuceClaims
             return c.Directions(2).Max(d => Math.Abs(
                 LogProbs.Dot(gradient, d) - TheoryCase.Slope(h => loss.Value(LogProbs.Add(policy, h, d)), 1e-3 / Math.Max(1, c.Beta))) / Math.Max(1, c.Beta));
         }), TheoryCase.Difference);
-        yield return new(Minimum, "A.3, eq. 20, eq. 4", c.Worst(x => LogProbs.Kl(
+        yield return new(Minimum, "A.3, eq. 20, 4", c.Worst(x => LogProbs.Kl(
             LogProbs.Normalise(Newton.Minimise(
                 new ExpectedRankingLoss(x, c.World.Lengths, c.Loss, triples), x.Reference, [.. Enumerable.Range(0, c.Count)], c.Cancellation)),
             x.Optimal)), 1e-6);

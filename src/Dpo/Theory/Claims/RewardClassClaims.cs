@@ -5,15 +5,15 @@ internal static class RewardClassClaims
 {
     public const string SamePreferences = "rewards that differ by f(x) give the same preferences";
     public const string SamePolicy = "rewards that differ by f(x) give the same optimal policy";
-    public const string Projection = "r - beta log Z is of r's class, is beta log(pi* / pi_ref), and has sum pi_ref exp(r / beta) = 1";
+    public const string Projection = "r - beta log Z is of r's class, is beta log(pi* / pi_ref), and sums pi_ref exp(r / beta) to 1";
     public const string OneImage = "all rewards of a class have the same r - beta log Z";
-    public const string Unique = "no other reward of the class has that sum at 1: a shift by c multiplies it by exp(c / beta)";
-    public const string EveryPolicy = "every policy is optimal for its own implicit reward beta log(pi / pi_ref)";
+    public const string Unique = "no other of the class sums to 1: a shift by c multiplies by exp(c / beta)";
+    public const string EveryPolicy = "every policy is optimal for its implicit reward beta log(pi / pi_ref)";
 
     public static IEnumerable<Claim> Check(TheoryCase c)
     {
         var f = c.World.Prompts.Select((_, x) => 3 * c.World.Normal(TheoryDraw.Shift, 0, x)).ToArray();
-        double[] Shifted(TheoryPrompt x) => Array.ConvertAll(x.Reward, r => r + f[x.Tokens[0]]);
+        double[] Shifted(TheoryPrompt x) => Array.ConvertAll(x.Reward, r => r + f[x.Index]);
 
         yield return new(SamePreferences, "lemma 1 (A.5)", c.Worst(x =>
         {
@@ -22,7 +22,7 @@ internal static class RewardClassClaims
         }), TheoryCase.Exact);
         yield return new(
             SamePolicy, "lemma 2 (A.5)", c.Worst(x => Distance(TheoryPrompt.OptimalPolicy(x.Reference, Shifted(x), c.Beta), x.Optimal)), TheoryCase.Exact);
-        yield return new(Projection, "theorem 1, eq. 8, eq. 9 (A.6)", c.Worst(x =>
+        yield return new(Projection, "theorem 1, eq. 8, 9 (A.6)", c.Worst(x =>
         {
             var projected = Project(x, x.Reward);
             return Math.Max(

@@ -1,0 +1,105 @@
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>
+/// A small transformer, trained from random weights on the same exact preferences. It shares weights between sequences and stops after
+/// a fixed number of steps, so it comes near the minimum and not into it.
+/// </summary>
+internal static class TransformerClaims
+{
+    public const string Distribution = "transformer: its log-probs of all sequences are a distribution: |sum - 1|";
+    public const string Residual = "transformer: what training leaves, KL(pi || pi*) / KL(pi_ref || pi*)";
+    public const string Loss = "transformer: what training leaves of the loss above its minimum, over pi_ref's";
+
+    private const double LearningRate = 1e-2;
+
+    // The deviation of 0.02 that models begin with is made for wide ones; of 32 dimensions little signal would come through.
+    private const double WeightScale = 4;
+
+    /// <summary>Steps of training: fewer in a larger world, where each costs more.</summary>
+    public static int Steps(TheoryWorld world) => Math.Clamp(100_000 / world.Sequences.Count, 250, 400);
+
+    /// <param name="c">World and loss.</param>
+    /// <param name="backend">Where the transformer runs.</param>
+    /// <param name="advance">Told the steps made.</param>
+    public static IEnumerable<Claim> Check(TheoryCase c, IBackend backend, Action<int> advance)
+    {
+        var policies = Train(c, backend, advance);
+        yield return new(Distribution, "chain rule", policies.Max(static p => Math.Abs(p.Sum(Math.Exp) - 1)), 1e-4);
+        double[] Normalised(int x) => LogProbs.Normalise(policies[x]);
+        yield return new(Residual, "eq. 7, 4", c.Worst(x => LogProbs.Kl(Normalised(x.Index), x.Optimal) / LogProbs.Kl(x.Reference, x.Optimal)), 0.1);
+        yield return new(Loss, "eq. 7", c.Worst(x =>
+        {
+            var expected = c.Expected(x, Draw(x));
+            var least = expected.Value(x.Optimal);
+            return (expected.Value(Normalised(x.Index)) - least) / (expected.Value(x.Reference) - least);
+        }), 0.1);
+    }
+
+    // Answers in proportion to the square root of their probability: every one is seen, and the likely ones, which the KL counts, more often.
+    private static PairDraw Draw(TheoryPrompt x) => new(Array.ConvertAll(x.Reference, static q => Math.Exp(q / 2)));
+
+    // The engine runs all sequences; the loss's exact derivatives by their log-probs go back into it as the cotangent.
+    private static double[][] Train(TheoryCase c, IBackend backend, Action<int> advance)
+    {
+        var (vocabulary, length) = (c.World.Options.Vocabulary, c.World.Options.Length);
+        var model = new Transformer(
+            new ModelConfig
+            {
+                VocabSize = vocabulary,
+                HiddenSize = 32,
+                Layers = 2,
+                Heads = 2,
+                KeyValueHeads = 2,
+                HeadSize = 16,
+                IntermediateSize = 64,
+                MaxPositions = length + 1,
+                RopeTheta = 100,
+                RmsNormEpsilon = 1e-5,
+                TieEmbeddings = false,
+            },
+            backend);
+        model.Initialise(c.World.Options.Seed);
+        foreach (var (_, matrix) in model.Parameters().Where(static p => p.Value.Shape.Rank == 2))
+        {
+            backend.Upload(Array.ConvertAll(matrix.ToArray(), static w => (Real)(WeightScale * w)), matrix.Data);
+        }
+        var steps = Steps(c.World);
+        var optimiser = new AdamW(model.Weights, beta2: 0.99, weightDecay: 0);
+        var schedule = new LearningRateSchedule(ScheduleKind.Cosine, LearningRate, steps / 20, steps);
+        var expected = c.World.Prompts.Select(x => c.Expected(x, Draw(x))).ToArray();
+        try
+        {
+            for (var step = 0; ; step++)
+            {
+                c.Cancellation.ThrowIfCancellationRequested();
+                using var scope = new StepScope(backend, gradients: step < steps);
+                var sums = model.SequenceLogProbs(PackedBatch.Pack(backend, [.. c.World.Prompts.Select(x => new PromptGroup(x.Tokens, c.World.Sequences))]));
+                var policies = Split(sums.ToArray(), expected.Length);
+                if (step == steps)
+                {
+                    return policies;
+                }
+                model.Weights.ClearGradients();
+                sums.Backward(Join([.. expected.Select((loss, x) => loss.ByLogProbs(policies[x]))]));
+                optimiser.Step(schedule.At(step));
+                advance(step + 1);
+            }
+        }
+        finally
+        {
+            optimiser.Free();
+            model.Weights.Free();
+        }
+    }
+
+    // A packed batch holds the first sequence of every prompt, then the second of every prompt.
+    private static double[][] Split(Real[] sums, int prompts) =>
+        [.. Enumerable.Range(0, prompts).Select(x => (double[])[.. sums.Where((_, i) => i % prompts == x).Select(static s => (double)s)])];
+
+    private static Real[] Join(double[][] gradients) =>
+        [.. Enumerable.Range(0, gradients[0].Length).SelectMany(i => gradients.Select(g => (Real)g[i]))];
+}
