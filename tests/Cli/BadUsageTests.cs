@@ -65,6 +65,11 @@ internal sealed class BadUsageTests
     [TestCase("score --policy M --reference M --data D --loss simpo --reference-free", "--reference-free", "--loss simpo")]
     [TestCase("score --policy M --reference M --data D --loss kto --wpo", "--wpo", "--loss kto")]
     [TestCase("score --policy M --reference M --data D --loss ipa", "--loss", "sigmoid", "'ipa'")]
+    [TestCase("theory --vocabulary 7", "--vocabulary", "from 4 to 6", "'7'")]
+    [TestCase("theory --length 1", "--length", "from 2 to 5")]
+    [TestCase("theory --vocabulary 5 --length 5", "--vocabulary 5", "--length 5", "1365", "1024")]
+    [TestCase("theory --beta 0", "--beta", "from 0.1 to 10", "'0'")]
+    [TestCase("theory --device cpu", "'--device'")]
     [TestCase("eval --policy M --reference M --prompts P --reward world --temperature 0.5", "'--temperature'")]
     public void IsOneLineAndExitCode2(string args, params string[] texts) =>
         CommandLineRun.Of(args.Split(' ', StringSplitOptions.RemoveEmptyEntries)).AssertFails(CommandLine.BadUsage, [.. texts, "--help"]);
@@ -78,6 +83,7 @@ internal sealed class BadUsageTests
     [TestCase("generate")]
     [TestCase("tokenize")]
     [TestCase("score")]
+    [TestCase("theory")]
     [TestCase("oracle")]
     [TestCase("bench")]
     [TestCase("bench step")]

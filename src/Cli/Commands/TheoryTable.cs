@@ -7,6 +7,8 @@ namespace TinyDpo.Cli;
 /// <summary>The claims of the theory as a table.</summary>
 internal static class TheoryTable
 {
+    private const int FileWidth = 160;
+
     public static void Print(IReadOnlyList<Claim> claims, TheoryOptions options)
     {
         var table = new Table().RoundedBorder()
@@ -17,6 +19,10 @@ internal static class TheoryTable
             table.AddRow(
                 new Text(claim.Text), new Text(claim.Equation), new Text(Number(claim.Measured)),
                 new Text((claim.AtLeast ? ">= " : "<= ") + Number(claim.Bound)), new Text(claim.Holds ? "holds" : "FAILS"));
+        }
+        if (Console.IsOutputRedirected)
+        {
+            AnsiConsole.Profile.Width = FileWidth; // a file has no width of its own
         }
         AnsiConsole.Write(table);
         Console.WriteLine(FormattableString.Invariant(

@@ -58,8 +58,11 @@ internal sealed record TheoryCase(TheoryWorld World, TheoryLoss Loss, Cancellati
     public double[] Noisy(double[] logits, double noise, int list) =>
         LogProbs.Normalise(LogProbs.Add(logits, noise, World.Normals(TheoryDraw.Policy, list)));
 
-    /// <summary>A policy as in the middle of training: the reference with noise of 0.5 on its logits.</summary>
-    public double[] SomePolicy(TheoryPrompt prompt) => Noisy(prompt.Reference, 0.5, 100);
+    /// <summary>A policy as in the middle of training: the reference with noise on its logits.</summary>
+    public double[] SomePolicy(TheoryPrompt prompt) => Noisy(prompt.Reference, 0.5 / Math.Max(1, Beta), 100);
+
+    /// <summary>Where a training might begin: further from the reference, but with margins at which the loss is still curved.</summary>
+    public double[] RandomStart(TheoryPrompt prompt) => Noisy(prompt.Reference, 1 / Math.Max(1, Beta), 200);
 
     /// <summary>Directions in the space of logits.</summary>
     public IEnumerable<double[]> Directions(int count) => Enumerable.Range(0, count).Select(d => World.Normals(TheoryDraw.Direction, d));

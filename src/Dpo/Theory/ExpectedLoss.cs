@@ -12,6 +12,8 @@ internal sealed class ExpectedLoss(TheoryPrompt prompt, int[] lengths, TheoryLos
 {
     private readonly double[] _scale = Array.ConvertAll(lengths, loss.Scale);
 
+    public double Scale => _scale.Max();
+
     /// <summary>The loss of a policy given by its log-probs.</summary>
     public double Value(double[] policy) => Sum(policy, null, null);
 

@@ -3,6 +3,9 @@ namespace TinyDpo.Dpo;
 /// <summary>A smooth function of a softmax's logits, which do not change it when they all move together.</summary>
 internal interface IObjective
 {
+    /// <summary>What a difference of logits is at most multiplied by to become a margin.</summary>
+    double Scale { get; }
+
     double Value(double[] logits);
 
     /// <summary>Value, gradient [count], and Hessian [count, count] or a positive stand-in for it.</summary>
@@ -16,6 +19,10 @@ internal interface IObjective
 internal static class Newton
 {
     private const int MostSteps = 100;
+
+    // In one step no margin moves further: the curvature of log sigmoid changes by a factor of e^2 at most that far. Without the limit a
+    // whole step can end where it is flat, and no later one comes back.
+    private const double LongestMove = 2;
 
     /// <summary>Where the objective is least.</summary>
     /// <param name="objective">What to minimise.</param>
@@ -54,16 +61,17 @@ internal static class Newton
             }
             last = gain;
             // Below the rounding of the value a comparison says nothing; so near the minimum the whole step is right.
-            var length = gain < 1e-12 ? 1 : Backtrack(objective, at, moved, move, value, gain);
+            var whole = Math.Min(1, LongestMove / (objective.Scale * (Math.Max(0, move.Max()) - Math.Min(0, move.Min()))));
+            var length = gain < 1e-12 ? whole : Backtrack(objective, at, moved, move, value, gain, whole);
             Move(at, moved, move, length);
         }
         return at;
     }
 
-    private static double Backtrack(IObjective objective, double[] at, int[] moved, double[] move, double value, double gain)
+    private static double Backtrack(IObjective objective, double[] at, int[] moved, double[] move, double value, double gain, double whole)
     {
-        double length = 1;
-        for (; length > 1e-6; length /= 2)
+        var length = whole;
+        for (; length > 1e-6 * whole; length /= 2)
         {
             double[] there = [.. at];
             Move(there, moved, move, length);

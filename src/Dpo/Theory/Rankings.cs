@@ -42,6 +42,8 @@ internal sealed class ExpectedRankingLoss(TheoryPrompt prompt, int[] lengths, Th
     private readonly double[] _scale = Array.ConvertAll(lengths, loss.Scale);
     private readonly int[][] _orders = [.. PlackettLuce.Orders(sets[0].Length)];
 
+    public double Scale => _scale.Max();
+
     public double Value(double[] logits) => Sum(logits, null, null);
 
     /// <remarks>The Hessian leaves out what the normaliser adds where scales differ, which for DPO they do not.</remarks>

@@ -9,7 +9,7 @@ internal static class KlEstimatorClaims
     public const string Tokenwise = "KL over sequences is the expected sum of KLs token by token";
     public const string MeanK1 = "E[k1] = KL(pi || pi_ref)";
     public const string MeanK3 = "E[k3] = KL(pi || pi_ref)";
-    public const string BiasK2 = "k2 is biased: |E[k2] - KL| / KL";
+    public const string BiasK2 = "k2 is biased: the largest |E[k2] - KL| / KL of some policies";
     public const string GradientK1 = "E[grad k1] = 0: as a loss k1 teaches nothing";
     public const string GradientK2 = "E[grad k2] = grad KL(pi || pi_ref)";
     public const string GradientK3 = "E[grad k3] = grad KL(pi_ref || pi): the other KL";
@@ -27,9 +27,9 @@ internal static class KlEstimatorClaims
     {
         yield return new(Tokenwise, Source, c.Worst(x => c.Policies(x).Select(p =>
             Math.Abs(c.World.TokenwiseKl(p, x.Reference) - LogProbs.Kl(p, x.Reference)) / (1 + LogProbs.Kl(p, x.Reference))).Aggregate(Math.Max)), TheoryCase.Exact);
-        yield return new(MeanK1, Source, c.Worst(x => Math.Abs(Bias(c, x, 0))), TheoryCase.Exact);
-        yield return new(MeanK3, Source, c.Worst(x => Math.Abs(Bias(c, x, 2))), TheoryCase.Exact);
-        yield return new(BiasK2, Source, c.Least(x => Math.Abs(Bias(c, x, 1)) / LogProbs.Kl(c.SomePolicy(x), x.Reference)), 1e-4, AtLeast: true);
+        yield return new(MeanK1, Source, c.Worst(x => Math.Abs(Bias(c, x, 0, c.SomePolicy(x)))), TheoryCase.Exact);
+        yield return new(MeanK3, Source, c.Worst(x => Math.Abs(Bias(c, x, 2, c.SomePolicy(x)))), TheoryCase.Exact);
+        yield return new(BiasK2, Source, c.Least(x => c.Policies(x).Max(p => Math.Abs(Bias(c, x, 1, p)) / LogProbs.Kl(p, x.Reference))), 0.01, AtLeast: true);
         yield return new(GradientK1, Source, c.Worst(x => GradientError(c, x, 0, static (_, _) => 0)), TheoryCase.Exact);
         yield return new(GradientK2, Source, c.Worst(x => GradientError(c, x, 1, LogProbs.Kl)), TheoryCase.Difference);
         yield return new(GradientK3, Source, c.Worst(x => GradientError(c, x, 2, static (p, q) => LogProbs.Kl(q, p))), TheoryCase.Difference);
@@ -37,11 +37,8 @@ internal static class KlEstimatorClaims
     }
 
     // The KL comes token by token: over sequences E[k1] is its definition.
-    private static double Bias(TheoryCase c, TheoryPrompt x, int estimator)
-    {
-        var policy = c.SomePolicy(x);
-        return LogProbs.Mean(policy, i => s_estimators[estimator](policy[i] - x.Reference[i])) - c.World.TokenwiseKl(policy, x.Reference);
-    }
+    private static double Bias(TheoryCase c, TheoryPrompt x, int estimator, double[] policy) =>
+        LogProbs.Mean(policy, i => s_estimators[estimator](policy[i] - x.Reference[i])) - c.World.TokenwiseKl(policy, x.Reference);
 
     // Along directions of the logits: d log pi_i = d_i - E_pi[d].
     private static double GradientError(TheoryCase c, TheoryPrompt x, int estimator, Func<double[], double[], double> target)

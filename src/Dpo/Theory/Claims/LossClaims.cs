@@ -10,7 +10,7 @@ internal static class LossClaims
     public const string Formula = "the gradient is -beta E[sigmoid(r_l - r_w) (grad log pi(y_w) - grad log pi(y_l))]";
     public const string Stationary = "the gradient is 0 at pi*, however pairs are drawn";
     public const string Entropy = "the loss is the labels' entropy at pi*, and elsewhere more by the KL of the labels";
-    public const string Unweighted = "without its weight the gradient is not 0 at pi*: its size over the true one's at pi_ref";
+    public const string Unweighted = "without its weight the gradient is not the loss's: at pi* it is as large as at pi_ref";
 
     public static IEnumerable<Claim> Check(TheoryCase c)
     {
@@ -21,7 +21,7 @@ internal static class LossClaims
         yield return new(Formula, "section 4 (A.4)", c.Worst(x => FormulaError(c, x)), TheoryCase.Exact);
         yield return new(Stationary, "eq. 6, 7", c.Worst(x => Draws(c, x).Max(draw => Size(c.Expected(x, draw).ByLogits(x.Optimal)))), TheoryCase.Exact);
         yield return new(Entropy, "eq. 7", c.Worst(x => EntropyError(c, x)), TheoryCase.Exact);
-        yield return new(Unweighted, "section 4", c.Least(x => UnweightedAtOptimum(c, x)), 0.1, AtLeast: true);
+        yield return new(Unweighted, "section 4", c.Least(x => UnweightedAtOptimum(c, x)), 0.9, AtLeast: true);
     }
 
     /// <summary>Pairs drawn uniformly, and both answers from the reference.</summary>
@@ -92,6 +92,7 @@ internal static class LossClaims
         return LogProbs.Largest(c.Count, i => (gradient[i] - formula[i]) / c.Beta);
     }
 
+    // Without the weight the loss is linear in the margins, its gradient the same everywhere, and it has no minimum.
     private static double UnweightedAtOptimum(TheoryCase c, TheoryPrompt x) =>
         Size(Weighted(c, x, x.Optimal, static _ => 0.5)) / Size(c.Expected(x).ByLogits(x.Reference));
 

@@ -23,7 +23,7 @@ internal static class MinimumClaims
         yield return new(FromReference, "eq. 7, 4", c.Worst(x => LogProbs.Kl(fromReference[x], x.Optimal)), PaperBound);
         yield return new(Same, "eq. 7", c.Worst(x => LogProbs.TotalVariation(uniform[x], fromReference[x])), PaperBound);
         yield return new(AnyStart, "eq. 7", c.Worst(x => LogProbs.TotalVariation(
-            uniform[x], Minimum(x, PairDraw.Uniform(c.Count), c.Noisy(x.Reference, 1, 200)))), PaperBound);
+            uniform[x], Minimum(x, PairDraw.Uniform(c.Count), c.RandomStart(x)))), PaperBound);
         yield return new(OnFrontier, "eq. 3, 7", c.Worst(x => Math.Abs((c.Beta * x.LogZ) - x.Objective(uniform[x]))), PaperBound);
     }
 }

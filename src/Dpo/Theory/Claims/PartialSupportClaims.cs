@@ -76,11 +76,20 @@ internal static class PartialSupportClaims
         return end;
     }
 
-    // The logits of unheld answers stay, so each of them gains what the normaliser loses. The most frequent answer is paired with
-    // every other: where it loses to a rare one it gives up more mass than the rare one takes.
+    // Descent on the pair (i, j) moves their logits by +-(r_i - r_j) / (2 beta) and leaves the others, which gain what the normaliser loses.
+    // Of all pairs, the one where they gain most: a frequent answer that loses to a rare one gives up more mass than the rare one takes.
     private static double LargestDrift(TheoryCase c, TheoryPrompt x)
     {
-        var frequent = Array.IndexOf(x.Reference, x.Reference.Max());
-        return Enumerable.Range(0, c.Count).Where(i => i != frequent).Max(i => -LogProbs.LogSumExp(DescentEnd(c, x, [i, frequent])));
+        double least = 1;
+        for (var i = 0; i < c.Count; i++)
+        {
+            for (var j = 0; j < i; j++)
+            {
+                var (p, q) = (Math.Exp(x.Reference[i]), Math.Exp(x.Reference[j]));
+                var move = (x.Reward[i] - x.Reward[j]) / (2 * c.Beta);
+                least = Math.Min(least, 1 - p - q + (p * Math.Exp(move)) + (q * Math.Exp(-move)));
+            }
+        }
+        return -Math.Log(least);
     }
 }

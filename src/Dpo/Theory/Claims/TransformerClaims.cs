@@ -6,13 +6,14 @@ namespace TinyDpo.Dpo;
 
 /// <summary>
 /// A small transformer, trained from random weights on the same exact preferences. It shares weights between sequences and stops after
-/// a fixed number of steps, so it comes near the minimum and not into it.
+/// a fixed number of steps, so it comes near the minimum and not into it. The bounds hold in every world that the command takes; most, and
+/// the default's, are far inside. The KL is the looser: it counts the few likely answers, the loss all pairs.
 /// </summary>
 internal static class TransformerClaims
 {
     public const string Distribution = "transformer: its log-probs of all sequences are a distribution: |sum - 1|";
-    public const string Residual = "transformer: what training leaves, KL(pi || pi*) / KL(pi_ref || pi*)";
-    public const string Loss = "transformer: what training leaves of the loss above its minimum, over pi_ref's";
+    public const string Residual = "transformer: the share of KL(pi || pi*) that training leaves";
+    public const string Loss = "transformer: the share of the loss above its minimum that training leaves";
 
     private const double LearningRate = 1e-2;
 
@@ -27,23 +28,24 @@ internal static class TransformerClaims
     /// <param name="advance">Told the steps made.</param>
     public static IEnumerable<Claim> Check(TheoryCase c, IBackend backend, Action<int> advance)
     {
-        var policies = Train(c, backend, advance);
-        yield return new(Distribution, "chain rule", policies.Max(static p => Math.Abs(p.Sum(Math.Exp) - 1)), 1e-4);
-        double[] Normalised(int x) => LogProbs.Normalise(policies[x]);
-        yield return new(Residual, "eq. 7, 4", c.Worst(x => LogProbs.Kl(Normalised(x.Index), x.Optimal) / LogProbs.Kl(x.Reference, x.Optimal)), 0.1);
+        var (first, last) = Train(c, backend, advance);
+        yield return new(Distribution, "chain rule", last.Max(static p => Math.Abs(p.Sum(Math.Exp) - 1)), 1e-4);
+        yield return new(Residual, "eq. 7, 4", c.Worst(x => Left(x, p => LogProbs.Kl(p, x.Optimal))), 0.5);
         yield return new(Loss, "eq. 7", c.Worst(x =>
         {
             var expected = c.Expected(x, Draw(x));
-            var least = expected.Value(x.Optimal);
-            return (expected.Value(Normalised(x.Index)) - least) / (expected.Value(x.Reference) - least);
+            return Left(x, p => expected.Value(p) - expected.Value(x.Optimal));
         }), 0.1);
+
+        double Left(TheoryPrompt x, Func<double[], double> measure) =>
+            measure(LogProbs.Normalise(last[x.Index])) / measure(LogProbs.Normalise(first[x.Index]));
     }
 
     // Answers in proportion to the square root of their probability: every one is seen, and the likely ones, which the KL counts, more often.
     private static PairDraw Draw(TheoryPrompt x) => new(Array.ConvertAll(x.Reference, static q => Math.Exp(q / 2)));
 
     // The engine runs all sequences; the loss's exact derivatives by their log-probs go back into it as the cotangent.
-    private static double[][] Train(TheoryCase c, IBackend backend, Action<int> advance)
+    private static (double[][] First, double[][] Last) Train(TheoryCase c, IBackend backend, Action<int> advance)
     {
         var (vocabulary, length) = (c.World.Options.Vocabulary, c.World.Options.Length);
         var model = new Transformer(
@@ -71,6 +73,7 @@ internal static class TransformerClaims
         var optimiser = new AdamW(model.Weights, beta2: 0.99, weightDecay: 0);
         var schedule = new LearningRateSchedule(ScheduleKind.Cosine, LearningRate, steps / 20, steps);
         var expected = c.World.Prompts.Select(x => c.Expected(x, Draw(x))).ToArray();
+        double[][] first = [];
         try
         {
             for (var step = 0; ; step++)
@@ -79,9 +82,10 @@ internal static class TransformerClaims
                 using var scope = new StepScope(backend, gradients: step < steps);
                 var sums = model.SequenceLogProbs(PackedBatch.Pack(backend, [.. c.World.Prompts.Select(x => new PromptGroup(x.Tokens, c.World.Sequences))]));
                 var policies = Split(sums.ToArray(), expected.Length);
+                first = step == 0 ? policies : first;
                 if (step == steps)
                 {
-                    return policies;
+                    return (first, policies);
                 }
                 model.Weights.ClearGradients();
                 sums.Backward(Join([.. expected.Select((loss, x) => loss.ByLogProbs(policies[x]))]));
