@@ -133,14 +133,14 @@ public class TheoryPartsTests
         Assert.That(PlackettLuce.LogProbability([0, Math.Log(3)]), Is.EqualTo(Math.Log(0.25)).Within(1e-15));
     }
 
-    /// <summary>A start so far off that whole Newton steps overshoot.</summary>
+    /// <summary>A start at margins of 40, where the loss is flat to whole Newton steps: without a limit they never come back.</summary>
     [Test]
     public void NewtonComesBackFromAfar()
     {
-        var world = new TheoryWorld(new TheoryOptions { Length = 2, Beta = 1 });
+        var world = new TheoryWorld(new TheoryOptions { Length = 3, Beta = 10 });
         var prompt = world.Prompts[0];
-        var loss = new ExpectedLoss(prompt, world.Lengths, new TheoryDpoLoss(1), PairDraw.Uniform(world.Sequences.Count));
-        double[] far = [.. world.Sequences.Select(static (_, i) => i % 2 == 0 ? 8.0 : -8)];
+        var loss = new ExpectedLoss(prompt, world.Lengths, new TheoryDpoLoss(10), PairDraw.Uniform(world.Sequences.Count));
+        double[] far = [.. prompt.Reference.Select(static (q, i) => q + (i % 2 == 0 ? 2 : -2))];
         var minimum = LogProbs.Normalise(Newton.Minimise(loss, far, [.. Enumerable.Range(0, far.Length)], default));
         Assert.That(LogProbs.TotalVariation(minimum, prompt.Optimal), Is.LessThan(1e-12));
     }

@@ -20,7 +20,7 @@ public static class TheoryRun
         Collect("reward and policy", OptimalPolicyClaims.Check(c).Concat(RewardClassClaims.Check(c)));
         Collect("loss and gradient", LossClaims.Check(c).Concat(EngineClaims.Check(c, backend)));
         Collect("minimum", MinimumClaims.Check(c).Concat(PartialSupportClaims.Check(c)));
-        log.Stage("transformer", TransformerClaims.Steps(world));
+        log.Stage("transformer", TransformerClaims.Steps);
         claims.AddRange(TransformerClaims.Check(c, backend, done => log.Advance(done)));
         Collect("frontier and KL", FrontierClaims.Check(c).Concat(KlEstimatorClaims.Check(c)));
         Collect("rankings", PlackettLuceClaims.Check(c));
