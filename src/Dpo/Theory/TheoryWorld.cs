@@ -127,7 +127,8 @@ public sealed class TheoryWorld
         for (var node = 0; node < _prefixes.Count; node++)
         {
             var starts = _prefixes[node];
-            var next = LogProbs.Normalise([.. Enumerable.Range(0, Options.Vocabulary).Select(t => Normal(TheoryDraw.Reference, prompt, (node * Options.Vocabulary) + t))]);
+            var next = LogProbs.Normalise(
+                [.. Enumerable.Range(0, Options.Vocabulary).Select(t => Normal(TheoryDraw.Reference, prompt, (node * Options.Vocabulary) + t))]);
             for (var token = 0; token < next.Length; token++)
             {
                 for (var i = starts[token]; i < starts[token + 1]; i++)

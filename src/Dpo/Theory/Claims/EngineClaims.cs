@@ -14,7 +14,8 @@ internal static class EngineClaims
 
     public static IEnumerable<Claim> Check(TheoryCase c, IBackend backend)
     {
-        var worst = c.World.Prompts.Select(x => Differences(c, x, backend)).Aggregate(static (a, b) => (Math.Max(a.Loss, b.Loss), Math.Max(a.Derivative, b.Derivative)));
+        var worst = c.World.Prompts.Select(x => Differences(c, x, backend)).Aggregate(
+            static (a, b) => (Math.Max(a.Loss, b.Loss), Math.Max(a.Derivative, b.Derivative)));
         yield return new(Loss, "eq. 7", worst.Loss, 1);
         yield return new(Derivatives, "section 4 (A.4)", worst.Derivative, 1);
     }

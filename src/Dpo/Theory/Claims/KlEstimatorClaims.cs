@@ -26,7 +26,8 @@ internal static class KlEstimatorClaims
     public static IEnumerable<Claim> Check(TheoryCase c)
     {
         yield return new(Tokenwise, Source, c.Worst(x => c.Policies(x).Select(p =>
-            Math.Abs(c.World.TokenwiseKl(p, x.Reference) - LogProbs.Kl(p, x.Reference)) / (1 + LogProbs.Kl(p, x.Reference))).Aggregate(Math.Max)), TheoryCase.Exact);
+            Math.Abs(c.World.TokenwiseKl(p, x.Reference) - LogProbs.Kl(p, x.Reference)) / (1 + LogProbs.Kl(p, x.Reference)))
+            .Aggregate(Math.Max)), TheoryCase.Exact);
         yield return new(MeanK1, Source, c.Worst(x => Math.Abs(Bias(c, x, 0, c.SomePolicy(x)))), TheoryCase.Exact);
         yield return new(MeanK3, Source, c.Worst(x => Math.Abs(Bias(c, x, 2, c.SomePolicy(x)))), TheoryCase.Exact);
         yield return new(BiasK2, Source, c.Least(x => c.Policies(x).Max(p => Math.Abs(Bias(c, x, 1, p)) / LogProbs.Kl(p, x.Reference))), 0.01, AtLeast: true);

@@ -20,7 +20,8 @@ internal static class PlackettLuceClaims
             .. Enumerable.Range(0, c.Count).Select(i => (int[])[i, (i + 1) % c.Count, (i + 2) % c.Count]), .. Sets(c, 3, 3 * c.Count),
         ];
         yield return new(Two, "A.3, eq. 18, 7", c.Worst(x => PairError(c, x)), TheoryCase.Exact);
-        yield return new(Total, "A.3, eq. 18", c.Worst(x => fours.Max(set => Math.Abs(PlackettLuce.Orders(4).Sum(order => Ranking(x.Reward, set, order)) - 1))), TheoryCase.Exact);
+        yield return new(Total, "A.3, eq. 18", c.Worst(x => fours.Max(set => Math.Abs(
+            PlackettLuce.Orders(4).Sum(order => Ranking(x.Reward, set, order)) - 1))), TheoryCase.Exact);
         yield return new(Pairwise, "A.3, eq. 18, 1", c.Worst(x => fours.Max(set => Math.Abs(
             PlackettLuce.Orders(4).Where(static order => Array.IndexOf(order, 0) < Array.IndexOf(order, 3)).Sum(order => Ranking(x.Reward, set, order))
             - x.Preference(set[0], set[3])))), TheoryCase.Exact);
