@@ -12,15 +12,27 @@ internal static class AttentionOnDevice
     public static (Real[] O, Real[] Lse) Forward(IBackend backend, AttentionCase x, int offset = 0)
     {
         using var scope = new MemoryScope(backend);
+        return ForwardInScope(backend, x, offset);
+    }
+
+    public static (Real[] DQ, Real[] DK, Real[] DV) Backward(IBackend backend, AttentionCase x, int offset = 0)
+    {
+        using var scope = new MemoryScope(backend);
+        return BackwardInScope(backend, x, offset);
+    }
+
+    /// <summary>The same in the scope that is open, as a layer of a step.</summary>
+    public static (Real[] O, Real[] Lse) ForwardInScope(IBackend backend, AttentionCase x, int offset = 0)
+    {
         var (q, k, v) = Operands(backend, x, offset);
         var (o, lse) = (Empty(backend, x.Q.Length, offset), backend.Memory.Rent(x.Heads * x.Tokens));
         backend.SegmentAttention(Shape(x), x.Layout, q, k, v, o, lse);
         return (Numbers(backend, o), Numbers(backend, lse));
     }
 
-    public static (Real[] DQ, Real[] DK, Real[] DV) Backward(IBackend backend, AttentionCase x, int offset = 0)
+    /// <summary>The same in the scope that is open, as a layer of a step.</summary>
+    public static (Real[] DQ, Real[] DK, Real[] DV) BackwardInScope(IBackend backend, AttentionCase x, int offset = 0)
     {
-        using var scope = new MemoryScope(backend);
         var (q, k, v) = Operands(backend, x, offset);
         var (o, lse) = (Empty(backend, x.Q.Length, offset), backend.Memory.Rent(x.Heads * x.Tokens));
         backend.SegmentAttention(Shape(x), x.Layout, q, k, v, o, lse);
