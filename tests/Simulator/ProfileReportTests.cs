@@ -61,7 +61,7 @@ public class ProfileReportTests
             ThreadInstructions = 4000,
         };
         var seconds = new Dictionary<string, TimeSpan> { ["quick"] = TimeSpan.FromSeconds(1), ["slow"] = TimeSpan.FromSeconds(2) };
-        var counted = new SimulationCost([quick, slow], [Product(bytes: 1, flops: 1)], seconds, Threads: 2);
+        var counted = new SimulationCost([quick, slow], [Product(bytes: 1, flops: 1)], seconds);
         var bare = counted with { Times = seconds.ToDictionary(static t => t.Key, static t => t.Value / 10) };
         var report = ProfileReport.Of(counted, bare, s_round);
         var row = report.Rows[0];
@@ -72,15 +72,15 @@ public class ProfileReportTests
             Assert.That(row.SectorsPerRequest, Is.EqualTo(4));
             Assert.That(row.SectorsPerNeeded, Is.EqualTo(2));
             Assert.That(report.Rows[1].OfFewestBytes, Is.Null, "nothing was declared");
-            Assert.That(row.Speed, Is.EqualTo(1000).Within(1).Ulps, "a thread");
-            Assert.That(row.BareSpeed, Is.EqualTo(10000).Within(1).Ulps);
-            Assert.That(report.Speed, Is.EqualTo(750).Within(1).Ulps);
-            Assert.That(report.BareSpeed, Is.EqualTo(7500).Within(1).Ulps);
+            Assert.That(row.Speed, Is.EqualTo(2000).Within(1).Ulps);
+            Assert.That(row.BareSpeed, Is.EqualTo(20000).Within(1).Ulps);
+            Assert.That(report.Speed, Is.EqualTo(1500).Within(1).Ulps);
+            Assert.That(report.BareSpeed, Is.EqualTo(15000).Within(1).Ulps);
             Assert.That(report.Seconds, Is.EqualTo(report.Rows.Sum(static r => r.Estimate.Seconds)));
         });
         var one = ProfileReport.Of(counted, null, s_round, "SLO");
         Assert.That(one.Rows.Single().Kernel, Is.EqualTo("slow"));
-        Assert.That((one.Speed, one.BareSpeed), Is.EqualTo(((double?)1000, (double?)null)), "of the rows alone");
+        Assert.That((one.Speed, one.BareSpeed), Is.EqualTo(((double?)2000, (double?)null)), "of the rows alone");
     }
 
     private static ProductCounters Product(long bytes, long flops, bool tf32 = false) =>

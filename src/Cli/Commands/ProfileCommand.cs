@@ -23,7 +23,6 @@ internal static class ProfileCommand
         var noChecks = new Option<bool>("--no-checks") { Description = "Count without checking, which is faster." };
         var tf32 = new Option<bool>("--tf32") { Description = "Matrix products round their inputs to TF32 (10 bits of mantissa)." };
         var threads = CommonOptions.Threads();
-        threads.Description = "Threads that execute blocks; default: 1, which measures the simulator's speed a core best.";
         var command = new Command("profile", "Count what every kernel of a DPO step costs on the simulated card, and estimate its time on a real one.")
         {
             workload, weights, steps, gpu.Option, json, kernel, noChecks, tf32, threads,
@@ -61,7 +60,7 @@ internal static class ProfileCommand
                 {
                     Checks = checks,
                     Counters = counters,
-                    Threads = parsed.GetValue(threads) ?? 1,
+                    Threads = parsed.GetValue(threads) ?? CommonOptions.DefaultThreads(),
                 };
                 var driver = new SimulatedCudaDriver(options);
                 using var backend = new CudaBackend(driver, new CudaOptions(Tf32: parsed.GetValue(tf32)));

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Diagnostics;
 using TinyDpo.Kernels;
 
 namespace TinyDpo.Simulator;
@@ -15,7 +14,7 @@ public sealed unsafe partial class SimulatedCudaDriver
     public IReadOnlyList<LaunchCounters> Counters => [.. _counters.Values];
 
     /// <summary>All that was counted and timed so far; products and times without counters too.</summary>
-    public SimulationCost Cost => new(Counters, Products, new Dictionary<string, TimeSpan>(_times), _team.Threads);
+    public SimulationCost Cost => new(Counters, Products, new Dictionary<string, TimeSpan>(_times));
 
     /// <summary>Forgets what was counted: to leave out a warm-up. Work that is still queued counts when it runs.</summary>
     public void ResetCounters()
@@ -102,9 +101,10 @@ public sealed unsafe partial class SimulatedCudaDriver
 
     private void Execute(KernelExecutor executor, LaunchRequest launch)
     {
-        var start = Stopwatch.GetTimestamp();
+        // The processor's time, not the clock's: others may use the machine, and a small launch one core of several.
+        var before = Environment.CpuUsage.TotalTime;
         var cost = executor.Execute(launch);
-        _times[launch.Kernel] = _times.GetValueOrDefault(launch.Kernel) + Stopwatch.GetElapsedTime(start);
+        _times[launch.Kernel] = _times.GetValueOrDefault(launch.Kernel) + Environment.CpuUsage.TotalTime - before;
         if (cost is null)
         {
             return;

@@ -27,7 +27,7 @@ public sealed record ProfileRow(string Kernel, long Launches, TimeEstimate Estim
 
     public long? Flops { get; init; }
 
-    /// <summary>Thread-instructions that the simulator executed a second a thread of this machine, as it was run.</summary>
+    /// <summary>Thread-instructions that the simulator executed in a second of a core, as it was run.</summary>
     public double? Speed { get; init; }
 
     /// <summary>The same without counters and checks.</summary>
@@ -85,6 +85,6 @@ public sealed record ProfileReport(GpuModel Gpu, IReadOnlyList<ProfileRow> Rows,
     private static double? Rate(IReadOnlyList<LaunchCounters> kernels, SimulationCost run)
     {
         var seconds = kernels.Sum(kernel => run.Times.GetValueOrDefault(kernel.Kernel).TotalSeconds);
-        return seconds > 0 ? kernels.Sum(static kernel => kernel.ThreadInstructions) / (seconds * run.Threads) : null;
+        return seconds > 0 ? kernels.Sum(static kernel => kernel.ThreadInstructions) / seconds : null;
     }
 }
