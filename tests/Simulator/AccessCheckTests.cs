@@ -11,7 +11,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(32, null)]
     [TestCase(33, "thread (32, 0, 0)")]
-    public void A_store_beyond_what_the_launcher_declares(int threads, string? thread)
+    public void AStoreBeyondWhatTheLauncherDeclares(int threads, string? thread)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{Own} st.global.u32 [%l11], %t;"));
         var b = machine.Allocate(4 * 32, Access.Write);
@@ -21,7 +21,7 @@ internal sealed class AccessCheckTests
     }
 
     [Test]
-    public void A_message_names_kernel_block_thread_and_line()
+    public void AMessageNamesKernelBlockThreadAndLine()
     {
         using var machine = new PtxMachine(PtxMachine.Kernel("""
             mov.u32 %r0, %ctaid.x;
@@ -41,7 +41,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(Access.ReadWrite, null)]
     [TestCase(Access.Read, "declares as only read")]
-    public void A_store_where_only_reading_is_declared(Access access, string? finding)
+    public void AStoreWhereOnlyReadingIsDeclared(Access access, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{Own} st.global.u32 [%l11], %t;"));
         var b = machine.Upload<int>(new int[32], access);
@@ -50,7 +50,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(32, null)]
     [TestCase(33, "past the end of an allocation")]
-    public void Without_a_declaration_live_memory_is_the_bound(int threads, string? finding)
+    public void WithoutADeclarationLiveMemoryIsTheBound(int threads, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{Own} st.global.u32 [%l11], %t;")) { Declares = false };
         var b = machine.Allocate(4 * 32);
@@ -58,7 +58,7 @@ internal sealed class AccessCheckTests
     }
 
     [Test]
-    public void A_null_pointer()
+    public void ANullPointer()
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{Own} st.global.u32 [%l11], %t;"));
         Finds("null pointer", () => machine.Launch(1, 1, 0, 0, 0));
@@ -66,7 +66,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(16, null)]
     [TestCase(8, "misaligned: reads 16 bytes")]
-    public void A_vector_at_an_address_that_is_no_multiple_of_its_size(int offset, string? finding)
+    public void AVectorAtAnAddressThatIsNoMultipleOfItsSize(int offset, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel("ld.global.v4.f32 {%f0, %f1, %f2, %f3}, [%a];"));
         var a = machine.Upload<float>(new float[32], Access.Read);
@@ -75,7 +75,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(0, null)]
     [TestCase(2, "misaligned: writes 4 bytes of shared memory")]
-    public void A_misaligned_word_of_shared_memory(int offset, string? finding)
+    public void AMisalignedWordOfSharedMemory(int offset, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel(
             $".shared .align 4 .b8 tile[256]; mov.u64 %l0, tile; mul.wide.u32 %l9, %t, 4; add.s64 %l1, %l0, %l9; st.shared.u32 [%l1+{offset}], %t;"));
@@ -84,7 +84,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(false, null)]
     [TestCase(true, "never written")]
-    public void A_load_of_what_nobody_wrote(bool fresh, string? finding)
+    public void ALoadOfWhatNobodyWrote(bool fresh, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{Own} ld.global.u32 %r0, [%l10];"));
         var a = fresh ? machine.Allocate(128, Access.Read) : machine.Upload<int>(new int[32], Access.Read);
@@ -93,7 +93,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(3, "never written")]
     [TestCase(2, null)]
-    public void Single_bytes_are_told_apart(int at, string? finding)
+    public void SingleBytesAreToldApart(int at, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"st.global.u16 [%b], %t; st.global.u8 [%b+2], %t; ld.global.u8 %r0, [%b+{at}];"));
         var b = machine.Allocate(4);
@@ -101,7 +101,7 @@ internal sealed class AccessCheckTests
     }
 
     [Test]
-    public void What_a_launch_writes_the_next_may_read()
+    public void WhatALaunchWritesTheNextMayRead()
     {
         using var machine = new PtxMachine(PtxMachine.Kernel(
             $"{Own} setp.eq.s32 %p0, %n, 0; @%p0 st.global.u32 [%l11], %t; @!%p0 ld.global.nc.u32 %r0, [%l11];"));
@@ -112,7 +112,7 @@ internal sealed class AccessCheckTests
     }
 
     [Test]
-    public void Memory_that_the_pool_has_back()
+    public void MemoryThatThePoolHasBack()
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{Own} ld.global.u32 %r0, [%l10];"));
         var a = machine.Upload<int>(new int[32]);
@@ -124,7 +124,7 @@ internal sealed class AccessCheckTests
     }
 
     [Test]
-    public void Memory_that_is_freed_and_declared_all_the_same()
+    public void MemoryThatIsFreedAndDeclaredAllTheSame()
     {
         using var machine = new PtxMachine(PtxMachine.Kernel("ret;"));
         var a = machine.Upload<int>(new int[32]);
@@ -134,7 +134,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(64, null)]
     [TestCase(65, "out of bounds")]
-    public void Static_shared_memory_ends_where_its_variable_ends(int threads, string? finding)
+    public void StaticSharedMemoryEndsWhereItsVariableEnds(int threads, string? finding)
     {
         // The second variable lies behind the first: an overrun must not pass as an access to it.
         using var machine = new PtxMachine(PtxMachine.Kernel("""
@@ -148,7 +148,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(256, null)]
     [TestCase(252, "out of bounds: writes 4 bytes of shared memory")]
-    public void Dynamic_shared_memory_ends_where_the_launch_says(int bytes, string? finding)
+    public void DynamicSharedMemoryEndsWhereTheLaunchSays(int bytes, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel(
             "mov.u64 %l0, dyn; mul.wide.u32 %l9, %t, 4; add.s64 %l2, %l0, %l9; st.shared.u32 [%l2], %t;", ".extern .shared .align 16 .b8 dyn[];"));
@@ -157,7 +157,7 @@ internal sealed class AccessCheckTests
 
     [TestCase(0, null)]
     [TestCase(4, "reads shared memory at byte 128 of tile, which was never written")]
-    public void Shared_memory_that_nobody_wrote_in_this_block(int shift, string? finding)
+    public void SharedMemoryThatNobodyWroteInThisBlock(int shift, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($$"""
             .shared .align 4 .b8 tile[256];
@@ -170,7 +170,7 @@ internal sealed class AccessCheckTests
     }
 
     [Test]
-    public void Without_checks_nothing_is_found()
+    public void WithoutChecksNothingIsFound()
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{Own} ld.global.u32 %r0, [%l10];"), new SimulatorOptions { Checks = false, Threads = 1 });
         var a = machine.Allocate(128);

@@ -21,7 +21,7 @@ internal sealed class OrderCheckTests
     [TestCase("shfl.sync.bfly.b32 %r5, %t, 1, 31, -1;", 32, "race", TestName = "A_shuffle_orders_nothing")]
     [TestCase("vote.sync.ballot.b32 %r5, %p0, -1;", 32, "race", TestName = "A_vote_orders_nothing")]
     [TestCase("membar.cta;", 64, "race", TestName = "A_fence_orders_nothing")]
-    public void A_read_of_what_another_thread_wrote(string between, int threads, string? finding)
+    public void AReadOfWhatAnotherThreadWrote(string between, int threads, string? finding)
     {
         // Warp 0 reads nothing of warp 1's, which runs later: the last threads read what the first wrote.
         using var machine = new PtxMachine(PtxMachine.Kernel($"""
@@ -40,7 +40,7 @@ internal sealed class OrderCheckTests
 
     [TestCase("bar.sync 0;", null)]
     [TestCase("", "race: writes shared memory")]
-    public void A_write_of_what_another_thread_reads(string between, string? finding)
+    public void AWriteOfWhatAnotherThreadReads(string between, string? finding)
     {
         // All read word 0 after a barrier; then the last thread writes it.
         using var machine = new PtxMachine(PtxMachine.Kernel($"""
@@ -57,7 +57,7 @@ internal sealed class OrderCheckTests
     }
 
     [Test]
-    public void The_second_round_of_a_loop_without_its_closing_barrier()
+    public void TheSecondRoundOfALoopWithoutItsClosingBarrier()
     {
         string Loop(string closing) => PtxMachine.Kernel($"""
             {Tile}
@@ -82,7 +82,7 @@ internal sealed class OrderCheckTests
 
     [TestCase("7", null)]
     [TestCase("%t", "race: writes shared memory at byte 0 of tile")]
-    public void Lanes_of_one_store_may_write_the_same_value(string value, string? finding)
+    public void LanesOfOneStoreMayWriteTheSameValue(string value, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{Tile} mov.u32 %r0, {value}; st.shared.u32 [tile], %r0; bar.sync 0; ld.shared.u32 %r1, [tile];"));
         Finds(finding, () => machine.Launch(1, 32, 0, 0, 0));
@@ -90,7 +90,7 @@ internal sealed class OrderCheckTests
 
     [TestCase("st.shared.v4.u32 [%l3], {%t, %t, %t, %t}", null)]
     [TestCase("st.shared.v2.u32 [%l3+8], {%t, %t}; st.shared.v2.u32 [%l4], {%t, %t}", "race: writes shared memory at byte 24 of tile")]
-    public void Vectors_of_shared_memory_that_overlap(string store, string? finding)
+    public void VectorsOfSharedMemoryThatOverlap(string store, string? finding)
     {
         // %l3: 16 bytes of the thread's own; %l4: the second half of its neighbour's.
         using var machine = new PtxMachine(PtxMachine.Kernel($"""
@@ -103,7 +103,7 @@ internal sealed class OrderCheckTests
 
     [TestCase("mov.u32 %r0, %ctaid.x;", null)]
     [TestCase("mov.u32 %r0, 0;", "of block (0, 0, 0) writes in the same launch")]
-    public void Two_blocks_write_one_word(string place, string? finding)
+    public void TwoBlocksWriteOneWord(string place, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"{place} mad.lo.s32 %r0, %r0, 32, %t; mul.wide.s32 %l0, %r0, 4; add.s64 %l1, %l0, %b; st.global.u32 [%l1], %t;"));
         var b = machine.Allocate(4 * 64, Access.Write);
@@ -116,7 +116,7 @@ internal sealed class OrderCheckTests
 
     [TestCase("%ctaid.x", null, TestName = "A_block_reads_and_writes_its_own")]
     [TestCase("0", "race", TestName = "A_block_reads_what_another_writes")]
-    public void Reads_and_writes_of_two_blocks(string read, string? finding)
+    public void ReadsAndWritesOfTwoBlocks(string read, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"""
             mov.u32 %r0, %ctaid.x; mul.wide.u32 %l0, %r0, 4; add.s64 %l1, %l0, %b;
@@ -129,7 +129,7 @@ internal sealed class OrderCheckTests
     }
 
     [Test]
-    public void A_write_after_another_blocks_read()
+    public void AWriteAfterAnotherBlocksRead()
     {
         // Block 1 and block 0 read word 0; block 2 writes it.
         using var machine = new PtxMachine(PtxMachine.Kernel("""
@@ -155,7 +155,7 @@ internal sealed class OrderCheckTests
 
     [TestCase("bar.sync 0;", null)]
     [TestCase("", "of the same block writes with no bar.sync between")]
-    public void Threads_of_a_block_pass_something_through_global_memory(string between, string? finding)
+    public void ThreadsOfABlockPassSomethingThroughGlobalMemory(string between, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel($"""
             mul.wide.u32 %l0, %t, 4; add.s64 %l1, %l0, %b;
@@ -171,7 +171,7 @@ internal sealed class OrderCheckTests
 
     [TestCase("ld.global", null)]
     [TestCase("ld.global.nc", "ld.global.nc")]
-    public void The_read_only_cache_does_not_see_what_the_launch_stores(string load, string? finding)
+    public void TheReadOnlyCacheDoesNotSeeWhatTheLaunchStores(string load, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel(
             $"mul.wide.u32 %l0, %t, 4; add.s64 %l1, %l0, %b; st.global.u32 [%l1], %t; {load}.u32 %r0, [%l1];"));
@@ -184,7 +184,7 @@ internal sealed class OrderCheckTests
     [TestCase("setp.lt.s32 %p0, %t, 32; @!%p0 ret; bar.sync 0;", "barrier that not all reach")]
     [TestCase("setp.lt.s32 %p0, %t, 64; @%p0 bar.sync 0;", null)]
     [TestCase("bar.sync 0; setp.lt.s32 %p0, %t, 40; @!%p0 ret;", null)]
-    public void Barriers_that_some_threads_miss(string body, string? finding)
+    public void BarriersThatSomeThreadsMiss(string body, string? finding)
     {
         using var machine = new PtxMachine(PtxMachine.Kernel(body));
         Finds(finding, () => machine.Launch(1, 64, 0, 0, 0));
