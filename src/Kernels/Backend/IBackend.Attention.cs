@@ -9,6 +9,15 @@ public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int H
 
     /// <summary>Scores are q . k times this.</summary>
     public Real Scale => 1 / Real.Sqrt(HeadSize);
+
+    /// <exception cref="ArgumentException">A buffer is shorter than so many tokens need.</exception>
+    internal void RequireLengths(int tokens, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output)
+    {
+        DeviceMemory.RequireLength(q, (long)tokens * QueryWidth);
+        DeviceMemory.RequireLength(k, (long)tokens * KeyValueWidth);
+        DeviceMemory.RequireLength(v, (long)tokens * KeyValueWidth);
+        DeviceMemory.RequireLength(output, (long)tokens * QueryWidth);
+    }
 }
 
 public partial interface IBackend

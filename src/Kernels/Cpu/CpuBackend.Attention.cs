@@ -40,7 +40,7 @@ public sealed unsafe partial class CpuBackend
     public void SegmentAttention(
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output, DeviceBuffer logSumExp)
     {
-        RequireAttention(shape, segments.Tokens, q, k, v, output);
+        shape.RequireLengths(segments.Tokens, q, k, v, output);
         RequireLength(logSumExp, (long)segments.Tokens * shape.Heads);
         Kernels.SegmentAttention.Forward(
             _team, segments, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
@@ -51,8 +51,8 @@ public sealed unsafe partial class CpuBackend
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output,
         DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv)
     {
-        RequireAttention(shape, segments.Tokens, q, k, v, output);
-        RequireAttention(shape, segments.Tokens, dq, dk, dv, dOutput);
+        shape.RequireLengths(segments.Tokens, q, k, v, output);
+        shape.RequireLengths(segments.Tokens, dq, dk, dv, dOutput);
         Kernels.SegmentAttention.Backward(
             _team, segments, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
             Data(k), shape.KeyValueWidth, Data(v), shape.KeyValueWidth, Data(output), shape.QueryWidth, Data(logSumExp), Data(dOutput), Data(dq),
@@ -89,14 +89,6 @@ public sealed unsafe partial class CpuBackend
             _team, sequences, Data(lengths), shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
             Data(kCache), shape.KeyValueWidth, (nint)capacity * shape.KeyValueWidth, Data(vCache), shape.KeyValueWidth,
             (nint)capacity * shape.KeyValueWidth, Data(output), shape.QueryWidth);
-    }
-
-    private static void RequireAttention(AttentionShape shape, int tokens, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output)
-    {
-        RequireLength(q, (long)tokens * shape.QueryWidth);
-        RequireLength(k, (long)tokens * shape.KeyValueWidth);
-        RequireLength(v, (long)tokens * shape.KeyValueWidth);
-        RequireLength(output, (long)tokens * shape.QueryWidth);
     }
 
     private static void RotateHalves(Real* x, Real* cos, Real* sin, int half, bool inverse, Real* y, bool accumulate)

@@ -41,7 +41,7 @@ public sealed unsafe partial class CudaBackend
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output, DeviceBuffer logSumExp)
     {
         var padded = RequireHeads(shape);
-        RequireAttention(shape, segments.Tokens, q, k, v, output);
+        shape.RequireLengths(segments.Tokens, q, k, v, output);
         var (tokens, heads) = (segments.Tokens, shape.Heads);
         RequireLength(logSumExp, (long)tokens * heads);
         if (tokens == 0)
@@ -62,8 +62,8 @@ public sealed unsafe partial class CudaBackend
         DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv)
     {
         var padded = RequireHeads(shape);
-        RequireAttention(shape, segments.Tokens, q, k, v, output);
-        RequireAttention(shape, segments.Tokens, dq, dk, dv, dOutput);
+        shape.RequireLengths(segments.Tokens, q, k, v, output);
+        shape.RequireLengths(segments.Tokens, dq, dk, dv, dOutput);
         var (tokens, heads, kvHeads, size, scale) = (segments.Tokens, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale);
         RequireLength(logSumExp, (long)tokens * heads);
         if (tokens == 0)
@@ -184,14 +184,6 @@ public sealed unsafe partial class CudaBackend
             <= LargestHead => 256,
             _ => throw new ArgumentException($"heads of size {shape.HeadSize}: the CUDA kernels take at most {LargestHead}"),
         };
-    }
-
-    private static void RequireAttention(AttentionShape shape, int tokens, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output)
-    {
-        RequireLength(q, (long)tokens * shape.QueryWidth);
-        RequireLength(k, (long)tokens * shape.KeyValueWidth);
-        RequireLength(v, (long)tokens * shape.KeyValueWidth);
-        RequireLength(output, (long)tokens * shape.QueryWidth);
     }
 
     private static bool Aligned(params ReadOnlySpan<DeviceBuffer> buffers)
