@@ -1,4 +1,3 @@
-using NUnit.Framework.Interfaces;
 using TinyDpo.Kernels;
 using TinyDpo.Tests.Kernels;
 using static TinyDpo.Tests.AttentionOnDevice;
@@ -9,29 +8,8 @@ namespace TinyDpo.Tests;
 /// <summary>Segment attention on the device against plain loops in double, and what it promises beyond closeness.</summary>
 [TestFixture(CudaDevice.Simulated)]
 [TestFixture(CudaDevice.Card, Category = "Gpu")]
-public class CudaAttentionTests(CudaDevice device)
+public class CudaAttentionTests(CudaDevice device) : CudaDeviceTests(device)
 {
-    private CudaBackend? _opened;
-
-    private CudaBackend Cuda => _opened ??= CudaDevices.Open(device);
-
-    // After a failure the device may be unusable.
-    [TearDown]
-    public void CloseAfterAFailure()
-    {
-        if (TestContext.CurrentContext.Result.Outcome.Status == TestStatus.Failed)
-        {
-            Close();
-        }
-    }
-
-    [OneTimeTearDown]
-    public void Close()
-    {
-        _opened?.Dispose();
-        _opened = null;
-    }
-
     private static AttentionCase Case(SegmentLayout layout, int heads, int kvHeads, int headSize, int seed = 1, double magnitude = 1) =>
         new AttentionCase { Layout = layout, Heads = heads, KvHeads = kvHeads, HeadSize = headSize }.Fill(seed, magnitude);
 

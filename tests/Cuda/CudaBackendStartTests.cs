@@ -4,22 +4,10 @@ using TinyDpo.Kernels;
 namespace TinyDpo.Tests.Cuda;
 
 /// <summary>What CudaBackend asks of NVIDIA's libraries when it starts, in which order, and what it says where they refuse.</summary>
-public class CudaBackendStartTests
+public class CudaBackendStartTests : StubTests
 {
-    private TemporaryFolder _folder = null!;
-
-    [OneTimeSetUp]
-    public void BuildStubs()
-    {
-        _folder = new TemporaryFolder();
-        StubLibraries.Build(_folder.Path);
-    }
-
-    [OneTimeTearDown]
-    public void DeleteStubs() => _folder.Dispose();
-
     [Test]
-    public void StartsAndStopsInCudasOrder() => EngineCopy.Run(_folder.Path, static folder =>
+    public void StartsAndStopsInCudasOrder() => EngineCopy.Run(StubFolder, static folder =>
     {
         using var stub = new StubSession(folder);
         var backend = new CudaBackend(new NativeCudaDriver(), new CudaOptions(Ordinal: 1, Tf32: true));
@@ -60,7 +48,7 @@ public class CudaBackendStartTests
         "cuMemAlloc failed with CUDA_ERROR_OUT_OF_MEMORY; give smaller batches (--token-budget), or free memory on the card")]
     [TestCase("cublasCreate_v2", 1, "cublasCreate failed with CUBLAS_STATUS_NOT_INITIALIZED; see `tinydpo devices`, or use --device cpu")]
     public void ARefusalIsOneLineWithCudasNameAndTheRemedy(string entryPoint, int result, string message) =>
-        EngineCopy.Run($"{_folder.Path}|{entryPoint}|{result}|{message}", static argument =>
+        EngineCopy.Run($"{StubFolder}|{entryPoint}|{result}|{message}", static argument =>
         {
             var parts = argument.Split('|');
             using var stub = new StubSession(parts[0]);

@@ -1,4 +1,3 @@
-using NUnit.Framework.Interfaces;
 using TinyDpo.Kernels;
 using TinyDpo.Tests.Kernels;
 using static TinyDpo.Tests.AttentionOnDevice;
@@ -9,29 +8,8 @@ namespace TinyDpo.Tests;
 /// <summary>The key/value cache, its attention and rotary positions on the device.</summary>
 [TestFixture(CudaDevice.Simulated)]
 [TestFixture(CudaDevice.Card, Category = "Gpu")]
-public class CudaCacheTests(CudaDevice device)
+public class CudaCacheTests(CudaDevice device) : CudaDeviceTests(device)
 {
-    private CudaBackend? _opened;
-
-    private CudaBackend Cuda => _opened ??= CudaDevices.Open(device);
-
-    // After a failure the device may be unusable.
-    [TearDown]
-    public void CloseAfterAFailure()
-    {
-        if (TestContext.CurrentContext.Result.Outcome.Status == TestStatus.Failed)
-        {
-            Close();
-        }
-    }
-
-    [OneTimeTearDown]
-    public void Close()
-    {
-        _opened?.Dispose();
-        _opened = null;
-    }
-
     [TestCase(12, 0)]
     [TestCase(7, 0)]
     [TestCase(12, 1)]

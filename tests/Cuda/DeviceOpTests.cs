@@ -6,7 +6,7 @@ namespace TinyDpo.Tests;
 /// <summary>Every row of the op table on the CUDA backend against the CPU: forward, backward, and a backward that adds.</summary>
 [TestFixture(CudaDevice.Simulated)]
 [TestFixture(CudaDevice.Card, Category = "Gpu")]
-public class DeviceOpTests(CudaDevice device)
+public class DeviceOpTests(CudaDevice device) : CudaDeviceTests(device)
 {
     // Ops in which no number is a sum: the devices agree to the bit.
     private static readonly HashSet<string> s_exact =
@@ -14,42 +14,27 @@ public class DeviceOpTests(CudaDevice device)
         nameof(UnaryOp), nameof(BinaryOp), nameof(AffineOp), nameof(SwiGluOp), nameof(SliceOp), nameof(RowGatherOp), nameof(RotaryOp),
     ];
 
-    private CudaBackend _cuda = null!;
     private CpuBackend _cpu = null!;
 
     [OneTimeSetUp]
-    public void Open() => (_cuda, _cpu) = (CudaDevices.Open(device), PoisonedBackend.Create());
-
-    // A device on which a kernel has failed answers nothing any more: the next row gets a new one.
-    [TearDown]
-    public void Renew()
-    {
-        if (TestContext.CurrentContext.Result.Outcome.Status == NUnit.Framework.Interfaces.TestStatus.Failed)
-        {
-            _cuda = CudaDevices.Open(device);
-        }
-    }
+    public void OpenCpu() => _cpu = PoisonedBackend.Create();
 
     [OneTimeTearDown]
-    public void Close()
-    {
-        _cuda?.Dispose();
-        _cpu?.Dispose();
-    }
+    public void CloseCpu() => _cpu.Dispose();
 
     [TestCaseSource(typeof(OpTable), nameof(OpTable.Rows))]
     [TestCaseSource(typeof(OpTable), nameof(OpTable.DeviceRows))]
     public void GivesTheNumbersOfTheCpu(OpRow row)
     {
-        var outstanding = _cuda.Memory.Outstanding;
-        var (expected, actual) = (Run(_cpu, row), Run(_cuda, row));
+        var outstanding = Cuda.Memory.Outstanding;
+        var (expected, actual) = (Run(_cpu, row), Run(Cuda, row));
         Assert.That(actual, Has.Length.EqualTo(expected.Length));
         for (var i = 0; i < expected.Length; i++)
         {
             AssertAgree(actual[i], expected[i], row, $"{(i == 0 ? "output" : $"gradient {i - 1}")}");
         }
         var tables = row.Op == nameof(RotaryOp) ? 4 : 0; // each of the two passes makes a rotary table, which lives as long as the backend
-        Assert.That(_cuda.Memory.Outstanding - outstanding, Is.EqualTo(tables), "buffers that were not given back");
+        Assert.That(Cuda.Memory.Outstanding - outstanding, Is.EqualTo(tables), "buffers that were not given back");
     }
 
     /// <summary>The output, each input's gradient, and each input's gradient after a second backward.</summary>

@@ -3,22 +3,10 @@ using TinyDpo.Kernels;
 namespace TinyDpo.Tests.Cuda;
 
 /// <summary>Through LibraryImport into C: every argument arrives as sent, every output and result comes back.</summary>
-public class NativeCudaDriverTests
+public class NativeCudaDriverTests : StubTests
 {
-    private TemporaryFolder _folder = null!;
-
-    [OneTimeSetUp]
-    public void BuildStubs()
-    {
-        _folder = new TemporaryFolder();
-        StubLibraries.Build(_folder.Path);
-    }
-
-    [OneTimeTearDown]
-    public void DeleteStubs() => _folder.Dispose();
-
     [Test]
-    public void EveryArgumentArrivesAndEveryOutputComesBack() => EngineCopy.Run(_folder.Path, static folder =>
+    public void EveryArgumentArrivesAndEveryOutputComesBack() => EngineCopy.Run(StubFolder, static folder =>
     {
         using var stub = new StubSession(folder);
         using var driver = new NativeCudaDriver();
@@ -33,7 +21,7 @@ public class NativeCudaDriverTests
     });
 
     [Test]
-    public void EveryResultComesBack() => EngineCopy.Run(_folder.Path, static folder =>
+    public void EveryResultComesBack() => EngineCopy.Run(StubFolder, static folder =>
     {
         using var stub = new StubSession(folder);
         using var driver = new NativeCudaDriver();
