@@ -13,10 +13,11 @@ public readonly record struct PromptGroup(int[] Prompt, IReadOnlyList<int[]> Com
 public sealed class PackedBatch
 {
     private PackedBatch(
-        IndexBuffer tokens, IndexBuffer positions, IndexBuffer rows, IndexBuffer targets, IndexBuffer offsets, SegmentLayout segments,
-        int sequences)
+        IndexBuffer tokens, IndexBuffer positions, IndexBuffer rows, IndexBuffer predictors, IndexBuffer predictorOf, IndexBuffer targets,
+        IndexBuffer offsets, SegmentLayout segments, int sequences)
     {
         (Tokens, Positions, Rows, Targets, Offsets, Segments, Sequences) = (tokens, positions, rows, targets, offsets, segments, sequences);
+        (Predictors, PredictorOf) = (predictors, predictorOf);
     }
 
     /// <summary>Input ids [tokens].</summary>
@@ -27,6 +28,12 @@ public sealed class PackedBatch
 
     /// <summary>For each completion token, the row that predicts it [predictions]; the prompt's last row stands once a completion.</summary>
     public IndexBuffer Rows { get; }
+
+    /// <summary>The rows that predict a completion token, each once, ascending: [predictors].</summary>
+    public IndexBuffer Predictors { get; }
+
+    /// <summary>For each completion token, the place in <see cref="Predictors"/> of the row that predicts it [predictions].</summary>
+    public IndexBuffer PredictorOf { get; }
 
     /// <summary>The completion tokens [predictions].</summary>
     public IndexBuffer Targets { get; }
@@ -112,8 +119,10 @@ public sealed class PackedBatch
                 root += groups[g].Prompt.Length + groups[g].Completions.Sum(static c => c.Length - 1);
             }
         }
+        List<int> predictors = [.. rows.Distinct().Order()];
         return new PackedBatch(
-            Index(backend, tokens), Index(backend, positions), Index(backend, rows), Index(backend, targets), Index(backend, offsets),
+            Index(backend, tokens), Index(backend, positions), Index(backend, rows), Index(backend, predictors),
+            Index(backend, rows.ConvertAll(row => predictors.BinarySearch(row))), Index(backend, targets), Index(backend, offsets),
             SegmentLayout.Validate([.. segments], tokens.Count), groups.Count * ranks);
 
         void Append(int[] ids, int count, int firstPosition)

@@ -74,8 +74,15 @@ public sealed class Transformer : Module
     public Tensor Hidden(PackedBatch batch) =>
         Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v));
 
+    /// <summary>
+    /// The same for the rows that predict a completion token alone, to the same bits: [predictors, hidden]. The last layer needs keys and
+    /// values of every token, but goes on from its attention with these rows only.
+    /// </summary>
+    public Tensor PredictingHidden(PackedBatch batch) =>
+        Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v), batch.Predictors);
+
     /// <summary>log pi(token | before) of every completion token: [predictions].</summary>
-    public Tensor TokenLogProbs(PackedBatch batch) => LinearLogProb(Hidden(batch), Head, batch.Rows, batch.Targets);
+    public Tensor TokenLogProbs(PackedBatch batch) => LinearLogProb(PredictingHidden(batch), Head, batch.PredictorOf, batch.Targets);
 
     /// <summary>log pi(completion | prompt), the sum over its tokens: [sequences].</summary>
     public Tensor SequenceLogProbs(PackedBatch batch) => SegmentSum(TokenLogProbs(batch), batch.Offsets);
@@ -91,12 +98,16 @@ public sealed class Transformer : Module
         return copy;
     }
 
-    internal Tensor Hidden(IndexBuffer tokens, IndexBuffer positions, AttentionStep attention)
+    /// <param name="tokens">Input ids [tokens].</param>
+    /// <param name="positions">Their positions [tokens].</param>
+    /// <param name="attention">How queries meet keys.</param>
+    /// <param name="rows">The rows of the result, or null for all.</param>
+    internal Tensor Hidden(IndexBuffer tokens, IndexBuffer positions, AttentionStep attention, IndexBuffer? rows = null)
     {
         var x = RowGather(_embedding, tokens);
         foreach (var layer in _layers)
         {
-            x = layer.Forward(x, positions, attention);
+            x = layer.Forward(x, positions, attention, layer == _layers[^1] ? rows : null);
         }
         return RmsNorm(x, _norm, Config.RmsNormEpsilon);
     }

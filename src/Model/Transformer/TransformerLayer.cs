@@ -36,16 +36,20 @@ internal sealed class TransformerLayer
         Tensor Weight(string part) => weights[$"model.layers.{index}.{part}.weight"];
     }
 
-    public Tensor Forward(Tensor x, IndexBuffer positions, Transformer.AttentionStep attention)
+    /// <param name="x">[tokens, hidden].</param>
+    /// <param name="positions">[tokens].</param>
+    /// <param name="attention">How queries meet keys.</param>
+    /// <param name="rows">The rows of the result, or null for all.</param>
+    public Tensor Forward(Tensor x, IndexBuffer positions, Transformer.AttentionStep attention, IndexBuffer? rows)
     {
         if (StepScope.RecordsGradients(x.Backend))
         {
-            return Compute(x, positions, attention);
+            return Compute(x, positions, attention, rows);
         }
 
         // Without gradients nothing of a layer outlives it but its output, so its buffers serve the next layer.
         using var layer = new StepScope(x.Backend);
-        var output = Compute(x, positions, attention);
+        var output = Compute(x, positions, attention, rows);
         layer.MoveToParent(output);
         return output;
     }
@@ -65,13 +69,19 @@ internal sealed class TransformerLayer
         yield return (prefix + "post_attention_layernorm.weight", Shape.Vector(c.HiddenSize));
     }
 
-    private Tensor Compute(Tensor x, IndexBuffer positions, Transformer.AttentionStep attention)
+    private Tensor Compute(Tensor x, IndexBuffer positions, Transformer.AttentionStep attention, IndexBuffer? rows)
     {
         var h = RmsNorm(x, _attentionNorm, _config.RmsNormEpsilon);
         var q = Rotary(Linear(h, _q), positions, _rotary);
         var k = Rotary(Linear(h, _k), positions, _rotary);
         var v = Linear(h, _v);
-        x += Linear(attention(_index, q, k, v), _o);
+        var attended = attention(_index, q, k, v);
+        if (rows is not null)
+        {
+            // From here on a row depends on itself alone.
+            (x, attended) = (RowGather(x, rows), RowGather(attended, rows));
+        }
+        x += Linear(attended, _o);
 
         h = RmsNorm(x, _mlpNorm, _config.RmsNormEpsilon);
         return x + Linear(SwiGlu(Linear(h, _gate), Linear(h, _up)), _down);
