@@ -158,7 +158,9 @@ internal sealed class ContractTests
             Assert.That(Keys(line), Is.EqualTo(new[]
             {
                 "peer", "mode", "threads", "ms_per_step_median", "ms_per_step_min", "tokens", "padded_tokens", "tokens_per_s", "last_loss", "peak_bytes",
+                "flops_per_step", "peak_flops_per_s", "mfu",
             }));
+            Assert.That(line.GetProperty("mfu").GetDouble(), Is.GreaterThan(0).And.LessThan(1.02));
             Assert.That(line.GetProperty("peer").GetString(), Is.EqualTo("tinydpo"));
             Assert.That(line.GetProperty("threads").GetInt32(), Is.EqualTo(1));
             Assert.That(line.GetProperty("tokens").GetInt32(), Is.EqualTo(16));

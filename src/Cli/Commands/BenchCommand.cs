@@ -32,6 +32,9 @@ internal static class BenchCommand
                 tokens_per_s = Math.Round(work.Tokens / result.Median * 1000, 1),
                 last_loss = Math.Round(result.LastLoss, 6),
                 peak_bytes = ProcessMemory.PeakBytes(),
+                flops_per_step = result.Flops,
+                peak_flops_per_s = result.PeakFlopsPerSecond,
+                mfu = result.Utilisation,
             });
             return CommandLine.Success;
         });

@@ -9,9 +9,14 @@ namespace TinyDpo.Dpo;
 /// <param name="Milliseconds">Of each counted step.</param>
 /// <param name="PackedTokens">Tokens run: prompts once a pair.</param>
 /// <param name="LastLoss">The loss computed in the last step, before its update.</param>
-public sealed record StepBenchmarkResult(double[] Milliseconds, int PackedTokens, double LastLoss)
+/// <param name="Flops">What a step needs: <see cref="StepFlops"/>.</param>
+/// <param name="PeakFlopsPerSecond">The processor's <see cref="FmaPeak"/>, the best of one measurement after each step; null on another device.</param>
+public sealed record StepBenchmarkResult(double[] Milliseconds, int PackedTokens, double LastLoss, long Flops, double? PeakFlopsPerSecond)
 {
     public double Median => Milliseconds.Order().ElementAt(Milliseconds.Length / 2);
+
+    /// <summary>Model FLOPs utilisation (Chowdhery et al. 2022): needed operations a second over the peak, in the median step.</summary>
+    public double? Utilisation => Flops / (Median / 1000) / PeakFlopsPerSecond;
 }
 
 /// <summary>
@@ -47,6 +52,7 @@ public static class StepBenchmark
         int[] batch = [.. Enumerable.Range(0, workload.Pairs.Length)];
         var times = new double[steps];
         double loss = 0;
+        double? peak = null;
         for (var step = -warmup; step < steps; step++)
         {
             if (step == 0)
@@ -65,8 +71,10 @@ public static class StepBenchmark
             if (step >= 0)
             {
                 times[step] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+                peak = backend is CpuBackend cpu ? Math.Max(peak ?? 0, cpu.MeasurePeak()) : null;
             }
         }
-        return new StepBenchmarkResult(times, workload.Pairs.Sum(static p => p.Tokens()), loss);
+        return new StepBenchmarkResult(
+            times, workload.Pairs.Sum(static p => p.Tokens()), loss, StepFlops.Needed(workload.Config, workload.Pairs), peak);
     }
 }

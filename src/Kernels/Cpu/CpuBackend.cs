@@ -27,6 +27,9 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public DeviceMemoryManager Memory { get; }
 
+    /// <summary>Floating-point operations a second that this backend's threads could do at most: see <see cref="FmaPeak"/>.</summary>
+    public double MeasurePeak() => FmaPeak.Measure(_team);
+
     public static int DefaultThreads() =>
         int.TryParse(Environment.GetEnvironmentVariable("TINYDPO_THREADS"), out var threads) && threads > 0
             ? threads
