@@ -18,7 +18,7 @@ public class PredictingRowsTests
         using var step = new StepScope(backend, gradients: false);
         var batch = PreferencePairs.Pack(backend, TinyModels.Pairs(7));
 
-        Assert.That(model.TokenLogProbs(batch).ToArray(), Is.EqualTo(WholeLayer(model, batch).ToArray()));
+        Assert.That(model.SequenceLogProbs(batch).ToArray(), Is.EqualTo(WholeLayer(model, batch).ToArray()));
     }
 
     [Test]
@@ -26,7 +26,7 @@ public class PredictingRowsTests
     {
         using var backend = PoisonedBackend.Create();
         var model = TinyModels.Create(backend, TinyModels.Config(tied));
-        var actual = Gradients(model, static (m, batch) => m.TokenLogProbs(batch));
+        var actual = Gradients(model, static (m, batch) => m.SequenceLogProbs(batch));
         var expected = Gradients(model, WholeLayer);
 
         foreach (var (name, gradient) in expected)
@@ -55,7 +55,7 @@ public class PredictingRowsTests
     }
 
     private static Tensor WholeLayer(Transformer model, PackedBatch batch) =>
-        Functions.LinearLogProb(model.Hidden(batch), model.Head, batch.Rows, batch.Targets);
+        Functions.SegmentSum(model.TokenLogProbs(batch), batch.Offsets);
 
     private static Dictionary<string, Real[]> Gradients(Transformer model, Func<Transformer, PackedBatch, Tensor> logProbs)
     {

@@ -81,11 +81,15 @@ public sealed class Transformer : Module
     public Tensor PredictingHidden(PackedBatch batch) =>
         Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v), batch.Predictors);
 
-    /// <summary>log pi(token | before) of every completion token: [predictions].</summary>
-    public Tensor TokenLogProbs(PackedBatch batch) => LinearLogProb(PredictingHidden(batch), Head, batch.PredictorOf, batch.Targets);
+    /// <summary>
+    /// log pi(token | before) of every completion token, with the last layer run whole: [predictions]. For supervised fine-tuning, where
+    /// nearly every row predicts something.
+    /// </summary>
+    public Tensor TokenLogProbs(PackedBatch batch) => LinearLogProb(Hidden(batch), Head, batch.Rows, batch.Targets);
 
-    /// <summary>log pi(completion | prompt), the sum over its tokens: [sequences].</summary>
-    public Tensor SequenceLogProbs(PackedBatch batch) => SegmentSum(TokenLogProbs(batch), batch.Offsets);
+    /// <summary>log pi(completion | prompt), the sum over its tokens, with the last layer cut to what predicts: [sequences].</summary>
+    public Tensor SequenceLogProbs(PackedBatch batch) =>
+        SegmentSum(LinearLogProb(PredictingHidden(batch), Head, batch.PredictorOf, batch.Targets), batch.Offsets);
 
     /// <summary>The logits of the next token after each of the given rows: [rows, vocabulary].</summary>
     public Tensor Logits(Tensor hidden, IndexBuffer rows) => Linear(RowGather(hidden, rows), Head);
