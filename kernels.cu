@@ -645,9 +645,9 @@ extern "C" __global__ void __launch_bounds__(256) scatter_add_rows(
 // Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 5888, the block a row; _long
 // beyond. The first two hold the row in registers between its sum and the last pass, so that it is read once, and the weights in shared
 // memory (4 bytes a column, 8 with a bias) for all rows of the block; _long reads row and weights again in every pass, which a level 2 cache
-// may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Bytes that must be moved: the rows of each matrix once and the
-// weights once a block, with 32 rows in a block 1.03 times what one reading of the weights would make of it. Where columns is a multiple
-// of 4 a thread has packs of 4 neighbours, else of 1.
+// may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Must move the rows of each
+// matrix and the weights once. Moves the weights once a block: with R rows a block 1 + 1/2R times the fewest bytes (forward, one vector),
+// 1 + 1/R (two), 1 + 1/3R (backward). Where columns is a multiple of 4 a thread has packs of 4 neighbours, else of 1.
 template <bool Held> static __device__ __forceinline__ void stage(const float* numbers, unsigned columns, float* shared) {
     if (Held) {
         for (unsigned j = threadIdx.x; j < columns; j += Threads) shared[j] = numbers[j];
