@@ -645,9 +645,9 @@ extern "C" __global__ void __launch_bounds__(256) scatter_add_rows(
 // Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 5888, the block a row; _long
 // beyond. The first two hold the row in registers between its sum and the last pass, so that it is read once, and the weights in shared
 // memory (4 bytes a column, 8 with a bias) for all rows of the block; _long reads row and weights again in every pass, which a level 2 cache
-// may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Bytes that must be moved: the rows of each matrix once and the
-// weights once a block, with 32 rows in a block 1.03 times what one reading of the weights would make of it. Where columns is a multiple
-// of 4 a thread has packs of 4 neighbours, else of 1.
+// may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Must move the rows of each
+// matrix and the weights once. Moves the weights once a block: with R rows a block 1 + 1/2R times the fewest bytes (forward, one vector),
+// 1 + 1/R (two), 1 + 1/3R (backward). Where columns is a multiple of 4 a thread has packs of 4 neighbours, else of 1.
 template <bool Held> static __device__ __forceinline__ void stage(const float* numbers, unsigned columns, float* shared) {
     if (Held) {
         for (unsigned j = threadIdx.x; j < columns; j += Threads) shared[j] = numbers[j];
@@ -1046,37 +1046,81 @@ extern "C" __global__ void __launch_bounds__(256) log_softmax_gather_backward(
     }
 }
 
-// kl[r] = KL(softmax(p[r, :]) || softmax(q[r, :])) = sum_j p_j (log p_j - log q_j). Grid and shared memory as log_softmax_gather. Must read
-// p and q once; reads them twice, the second time with both log-sum-exps at hand: sums of differences of log-probs keep their digits
-// where the two distributions are close, what one pass could give does not.
+// Of a part of a row of p and q, in one pass: the largest of each, the sum of exp of each relative to it, and the sum of
+// exp(p - pMax) ((p - pMax) - (q - qMax)).
+struct Divergence { float pMax, pSum, qMax, qSum, total; };
+
+// The same relative to larger maxima. Nothing before the first number: zero times a finite change stays 0.
+static __device__ __forceinline__ Divergence relative_to(Divergence a, float pMax, float qMax) {
+    float pShift = shift_of(pMax), qShift = shift_of(qMax), pOld = shift_of(a.pMax), qOld = shift_of(a.qMax);
+    float scale = exp_(a.pMax - pShift);
+    float change = (pOld - pShift) - (qOld - qShift);
+    return {pMax, scale * a.pSum, qMax, a.qSum * exp_(a.qMax - qShift), scale * (a.total + a.pSum * change)};
+}
+
+static __device__ __forceinline__ Divergence combine(Divergence a, Divergence b) {
+    float pMax = a.pMax > b.pMax ? a.pMax : b.pMax, qMax = a.qMax > b.qMax ? a.qMax : b.qMax;
+    a = relative_to(a, pMax, qMax);
+    b = relative_to(b, pMax, qMax);
+    return {pMax, a.pSum + b.pSum, qMax, a.qSum + b.qSum, a.total + b.total};
+}
+
+// kl[r] = KL(softmax(p[r, :]) || softmax(q[r, :])) = sum_j p_j (log p_j - log q_j), the log-sum-exps and the sum in one pass, as log_sum_exp:
+// with a = p - max p, b = q - max q it is sum e^a (a - b) / sum e^a + log(sum e^b / sum e^a). Where the distributions are close both
+// terms are small, and equal rows give 0. Grid as log_softmax_gather; 160 bytes of shared memory beyond 1024 words. Moves what it must: p and q
+// once, and kl.
 template <int T, int W>
 static __device__ __forceinline__ void row_kl(const float* p, const float* q, unsigned rows, unsigned vocabulary, float* kl) {
     const int N = 8;
+    const float infinity = __int_as_float(0x7f800000);
     RowThreads<T> threads;
     unsigned row = blockIdx.x * (Threads / T) + threadIdx.x / T;
     if (row >= rows) return;
     bool wide = aligned(p) && aligned(q);
     p += row * vocabulary;
     q += row * vocabulary;
-    float pShift = 0.0f, qShift = 0.0f;
-#pragma unroll 1
-    for (int of = 0; of < 2; of++) {
-        pShift = qShift;
-        qShift = log_sum_exp<T, W>(of == 0 ? p : q, vocabulary, wide, threads);
-    }
-    float total = 0.0f;
+    Divergence all = {-infinity, 0.0f, -infinity, 0.0f, 0.0f};
     for (unsigned base = 0; base < vocabulary; base += T * N) {
-        each_pack<T, N, W>(base, vocabulary, threads.rank, [&](int, unsigned j) {
-            Pack<W> zp = load<W>(p + j, wide), zq = load<W>(q + j, wide);
+        Pack<W> zp[N / W], zq[N / W];
+        float pMax = all.pMax, qMax = all.qMax;
+        each_pack<T, N, W>(base, vocabulary, threads.rank, [&](int k, unsigned j) {
+            zp[k] = load<W>(p + j, wide);
+            zq[k] = load<W>(q + j, wide);
 #pragma unroll
             for (int c = 0; c < W; c++) {
-                float logP = zp.v[c] - pShift, logQ = zq.v[c] - qShift;
-                total += exp_(logP) * (logP - logQ);
+                pMax = zp[k].v[c] > pMax ? zp[k].v[c] : pMax;
+                qMax = zq[k].v[c] > qMax ? zq[k].v[c] : qMax;
+            }
+        });
+        all = relative_to(all, pMax, qMax);
+        float pShift = shift_of(pMax), qShift = shift_of(qMax);
+        each_pack<T, N, W>(base, vocabulary, threads.rank, [&](int k, unsigned) {
+#pragma unroll
+            for (int c = 0; c < W; c++) {
+                float a = zp[k].v[c] - pShift, b = zq[k].v[c] - qShift, weight = exp_(a);
+                all.pSum += weight;
+                all.qSum += exp_(b);
+                all.total += weight * (a - b);
             }
         });
     }
-    total = threads.sum(total);
-    if (threads.rank == 0) kl[row] = total;
+#pragma unroll 1
+    for (int lane = 16; lane > 0; lane >>= 1) {
+        all = combine(
+            all, {__shfl_xor_sync(AllLanes, all.pMax, lane), __shfl_xor_sync(AllLanes, all.pSum, lane), __shfl_xor_sync(AllLanes, all.qMax, lane),
+                  __shfl_xor_sync(AllLanes, all.qSum, lane), __shfl_xor_sync(AllLanes, all.total, lane)});
+    }
+    if constexpr (T > 32) {
+        __shared__ Divergence part[Threads / 32];
+        if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = all;
+        __syncthreads();
+        all = part[0];
+#pragma unroll 1
+        for (unsigned w = 1; w < Threads / 32; w++) all = combine(all, part[w]);
+    }
+    float value = all.total / all.pSum + log_(all.qSum / all.pSum);
+    bool finite = fabsf(all.pMax) != infinity && fabsf(all.qMax) != infinity;
+    if (threads.rank == 0) kl[row] = finite ? value : __int_as_float(0x7fc00000);
 }
 
 #define ROW_KL(suffix, T)                                                                                                                \

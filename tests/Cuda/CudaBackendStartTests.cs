@@ -1,5 +1,6 @@
 using System.Text;
 using TinyDpo.Kernels;
+using TinyDpo.Simulator;
 
 namespace TinyDpo.Tests.Cuda;
 
@@ -56,4 +57,29 @@ public class CudaBackendStartTests : StubTests
             Assert.That(
                 Assert.Throws<CudaException>(static () => new CudaBackend(new NativeCudaDriver()).Dispose())!.Message, Is.EqualTo(parts[3]));
         });
+
+    /// <summary>What a refused start had taken is given back, the last first, and the driver with it.</summary>
+    [TestCase("cuInit", "")]
+    [TestCase("cuDevicePrimaryCtxRetain", "")]
+    [TestCase("cuCtxSetCurrent", "cuDevicePrimaryCtxRelease_v2")]
+    [TestCase("cuStreamCreate", "cuDevicePrimaryCtxRelease_v2")]
+    [TestCase("cuModuleLoadDataEx", "cuStreamDestroy_v2 cuDevicePrimaryCtxRelease_v2")]
+    [TestCase("cublasCreate_v2", "cuModuleUnload cuStreamDestroy_v2 cuDevicePrimaryCtxRelease_v2")]
+    [TestCase("cuMemAlloc_v2", "cublasDestroy_v2 cuModuleUnload cuStreamDestroy_v2 cuDevicePrimaryCtxRelease_v2")]
+    [TestCase("cublasSetWorkspace_v2", "cublasDestroy_v2 cuMemFree_v2 cuModuleUnload cuStreamDestroy_v2 cuDevicePrimaryCtxRelease_v2")]
+    public void ARefusedStartGivesBackWhatItTook(string entryPoint, string releases) =>
+        EngineCopy.Run($"{StubFolder}|{entryPoint}|{releases}", static argument =>
+        {
+            var parts = argument.Split('|');
+            using var stub = new StubSession(parts[0]);
+            stub.Fail(parts[1], 2);
+            Assert.Throws<CudaException>(static () => new CudaBackend(new NativeCudaDriver()).Dispose());
+            var names = stub.Calls().Select(static call => call.Split(' ')[0]).ToList();
+            Assert.That(string.Join(' ', names.Skip(names.IndexOf(parts[1]) + 1).Where(static name => name != "cuGetErrorName")), Is.EqualTo(parts[2]));
+        });
+
+    [Test]
+    public void OnTheSimulatorARefusedStartLeavesNothing() => Assert.That(
+        static () => new CudaBackend(new SimulatedCudaDriver(), ptx: ".version 9.9\n.target sm_70\n"), Throws.TypeOf<CudaException>(),
+        "and not the simulator's list of what was not released");
 }

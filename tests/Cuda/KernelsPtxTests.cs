@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using System.Text.RegularExpressions;
 using TinyDpo.Kernels;
+using TinyDpo.Simulator;
 
 namespace TinyDpo.Tests.Cuda;
 
@@ -34,6 +35,11 @@ public partial class KernelsPtxTests
     /// <summary>sm_70 and PTX 6.3: every card from Volta on, every driver from CUDA 10.0 on.</summary>
     [Test]
     public void AsksForNoNewerCardOrDriver() => Assert.That(s_ptx, Does.Contain("\n.version 6.3\n.target sm_70\n"));
+
+    /// <summary>The simulator decodes a kernel when it is first launched; here all are.</summary>
+    [Test]
+    public void HasNoOpcodeThatTheSimulatorDoesNotKnow() =>
+        Assert.That(PtxParser.Parse(s_ptx).Kernels.Values.Select(Decoder.Decode).Count(), Is.EqualTo(Regex.Count(s_ptx, @"\.entry\b")));
 
     [Test]
     public void EveryKernelOfTheSourceIsAnEntry()

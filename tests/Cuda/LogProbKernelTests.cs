@@ -85,6 +85,46 @@ public class LogProbKernelTests : KernelTests
         }
     }
 
+    /// <summary>Rows that differ little, whatever is added to one of them, and rows whose largest numbers stand apart and late.</summary>
+    [TestCase(0f, 0.01f, 0f)]
+    [TestCase(500f, 0.01f, 0f)]
+    [TestCase(-500f, 0f, 0f)]
+    [TestCase(0f, 0.5f, 90f)]
+    public void TheDivergenceOfOnePassKeepsItsDigits(float shift, float noise, float late)
+    {
+        foreach (var words in new[] { 5, 1000, 6000 })
+        {
+            // Multiples of 2^-10 below 2^10: adding the shift rounds nothing.
+            float[] p = [.. DevicePair.Numbers(1, words).Select(static v => MathF.Round(3 * v * 1024) / 1024)];
+            float[] q = [.. p.Zip(DevicePair.Numbers(2, words), (a, b) => a + shift + (MathF.Round(noise * b * 1024) / 1024))];
+            p[^1] += late;
+            q[^2] += late;
+            var kl = DevicePair.Run(Devices.Sim, 0, [p, q, new float[1]], (backend, b) => backend.RowKl(b[0], b[1], 1, words, b[2], 0))[2][0];
+            double logP = LogSumExp(p), logQ = LogSumExp(q);
+            var exact = p.Zip(q, (a, b) => Math.Exp(a - logP) * (a - logP - (b - logQ))).Sum();
+            Assert.That(kl, Is.EqualTo(exact).Within(Tolerance(exact + Math.Log(words), words)), $"{words} words");
+            if (noise == 0)
+            {
+                Assert.That(kl, Is.Zero, "the same distribution");
+            }
+        }
+    }
+
+    [Test]
+    public void ADivergenceThatIsNotFiniteShowsAsOnTheCpu()
+    {
+        const float infinity = float.PositiveInfinity;
+        foreach (var (a, b) in new[] { (-infinity, -infinity), (1, -infinity), (-infinity, 1), (infinity, 1), (1, infinity), (float.NaN, 1), (1, float.NaN) })
+        {
+            foreach (var words in new[] { 3, 40, 2000 })
+            {
+                float[] p = [.. Enumerable.Repeat(0f, words - 1), a], q = [.. Enumerable.Repeat(0f, words - 1), b];
+                float On(IBackend backend) => DevicePair.Run(backend, 0, [p, q, new float[1]], (d, x) => d.RowKl(x[0], x[1], 1, words, x[2], 0))[2][0];
+                Assert.That(On(Devices.Sim), Is.EqualTo(On(Devices.Cpu)), $"{a} and {b} at the end of {words} words");
+            }
+        }
+    }
+
     [Test]
     public void ABadTargetIsRefusedOnTheHost()
     {

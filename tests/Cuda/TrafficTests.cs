@@ -52,9 +52,9 @@ public class TrafficTests() : KernelTests(counters: true)
         });
     }
 
-    /// <summary>Rows for the kernel of a warp and that of a block; weights are needed once a block of rows.</summary>
+    /// <summary>Rows for the kernel of a warp and that of a block; weights are needed once.</summary>
     [TestCase(2048, 512)]
-    [TestCase(256, 4096)]
+    [TestCase(1024, 2048)]
     public void NormsMoveTheFewestBytes(int rows, int columns)
     {
         var n = rows * columns;
@@ -82,8 +82,23 @@ public class TrafficTests() : KernelTests(counters: true)
             var indices = DevicePair.Indices(backend, index);
             backend.LogSoftmaxGather(b[0], indices, 0, rows, columns, b[2], b[3]);
             backend.GatherRows(b[0], indices, 0, rows, columns, b[1]);
+            backend.RowKl(b[0], b[1], rows, columns, b[3], 0);
             backend.LogSoftmaxGatherBackward(b[0], indices, 0, rows, columns, b[3], b[2]);
             backend.ColumnSum(b[0], rows, columns, b[1], accumulate: false);
+        });
+    }
+
+    /// <summary>What lanes of one request name together is needed once: needed bytes are never more than those moved.</summary>
+    [Test]
+    public void RowsThatAreNamedTogetherAreNeededOnce()
+    {
+        const int rows = 64, heads = 2, size = 16;
+        int[] index = [.. Enumerable.Range(0, rows).Select(static r => r % 3)], positions = [.. Enumerable.Range(0, rows).Select(static r => r / 4)];
+        var x = DevicePair.Numbers(1, rows * heads * size);
+        Run([x, x, x], (backend, b) =>
+        {
+            backend.GatherRows(b[0], DevicePair.Indices(backend, index), 0, rows, 8, b[2]);
+            backend.Rotary(b[0], DevicePair.Indices(backend, positions), b[1], b[1], rows, heads, size, false, false, b[2], false);
         });
     }
 

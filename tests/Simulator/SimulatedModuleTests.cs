@@ -7,7 +7,6 @@ public unsafe class SimulatedModuleTests
     [TestCase(".version 6.3", ".version 9.9", 222)]
     [TestCase(".target sm_70", ".target sm_90", 209)]
     [TestCase(".version 6.3", "", 218)]
-    [TestCase("st.global.f32", "st.globe.f32", 218)]
     [TestCase("%ctaid.x", "\u0001", 218)]
     public void WhatADriverRefusesHasItsCodeAndALog(string from, string to, int code)
     {
@@ -41,6 +40,20 @@ public unsafe class SimulatedModuleTests
         Assert.That(card.GetFunction(module, "put", out var put), Is.Zero);
         Assert.That(card.GetFunction(module, "pat", out _), Is.EqualTo(500));
         Assert.That(card.GetFunction(put, "put", out _), Is.EqualTo(400), "no module");
+        TestCard.Ok(card.Driver.cuModuleUnload(module));
+    }
+
+    /// <summary>A kernel is decoded when it is first asked for, as a driver with lazy loading does.</summary>
+    [Test]
+    public void AnUnknownOpcodeIsToldWhereItsKernelIsAskedFor()
+    {
+        using var card = new TestCard();
+        TestCard.Ok(card.Load(TestCard.Ptx.Replace("st.global.f32", "st.globe.f32", StringComparison.Ordinal), out var module, out _));
+        for (var ask = 0; ask < 2; ask++)
+        {
+            Assert.That(card.GetFunction(module, "put", out _), Is.EqualTo(218));
+            Assert.That(card.Driver.WhyRefused, Does.Contain("kernel put, kernels.ptx:").And.Contain("globe"));
+        }
         TestCard.Ok(card.Driver.cuModuleUnload(module));
     }
 

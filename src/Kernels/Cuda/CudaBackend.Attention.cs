@@ -27,10 +27,10 @@ public sealed unsafe partial class CudaBackend
         RequireIndices(positions, 0, tokens, Math.Min(cosines.Length, sines.Length) / half);
         var pairs = headSize % 8 == 0 && Aligned(x, y, cosines, sines) ? interleaved ? 2 : 4 : 1;
         var turned = (long)tokens * heads * half * 2;
+        var angles = _observer is null ? (long)tokens * half : NamedRows.Packs(HostValues(positions).AsSpan(0, tokens), half / pairs, tokens) * pairs;
         Launch(
             "rotary", Grid.Of((((long)tokens * (half / pairs)) + threads - 1) / threads, threads), In(x, n, turned), In(positions, tokens),
-            In(cosines, cosines.Length, (long)tokens * half), In(sines, sines.Length, (long)tokens * half), tokens, heads, headSize, interleaved,
-            inverse,
+            In(cosines, cosines.Length, angles), In(sines, sines.Length, angles), tokens, heads, headSize, interleaved, inverse,
             KernelArgument.Pointer(
                 y.Address, n * sizeof(float), accumulate ? Access.ReadWrite : Access.Write, accumulate ? turned * sizeof(float) : 0,
                 turned * sizeof(float)),

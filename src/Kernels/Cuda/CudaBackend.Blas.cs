@@ -11,7 +11,8 @@ public sealed unsafe partial class CudaBackend
     // cublasSetStream goes back to cuBLAS's own workspace, so ours is set after it.
     private void CreateBlas(CudaOptions options)
     {
-        Check(_driver.cublasCreate(out _blas), nameof(_driver.cublasCreate));
+        Check(_driver.cublasCreate(out var blas), nameof(_driver.cublasCreate));
+        _blas = blas;
         Check(_driver.cublasSetStream(_blas, _stream), nameof(_driver.cublasSetStream));
         _workspace = Allocate(WorkspaceBytes);
         Check(_driver.cublasSetWorkspace(_blas, _workspace, WorkspaceBytes), nameof(_driver.cublasSetWorkspace));
@@ -23,8 +24,14 @@ public sealed unsafe partial class CudaBackend
 
     private void DisposeBlas()
     {
-        _ = _driver.cublasDestroy(_blas);
-        _ = _driver.cuMemFree(_workspace);
+        if (_blas != 0)
+        {
+            _ = _driver.cublasDestroy(_blas);
+        }
+        if (_workspace != 0)
+        {
+            _ = _driver.cuMemFree(_workspace);
+        }
     }
 
     // cuBLAS is column-major, where our row-major C [m, n] is C^T [n, m] = op(b)^T op(a)^T: the operands change places, each keeps its flag.

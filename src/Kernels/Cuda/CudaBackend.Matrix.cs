@@ -16,10 +16,8 @@ public sealed unsafe partial class CudaBackend
         {
             return;
         }
-        var rowsOfTile = RowsOfTile(rows);
-        var tiles = Blocks(rows, rowsOfTile);
         Launch(
-            "add_bias", Tiles(rows, columns), InOut(y, (long)rows * columns), In(bias, columns, tiles * columns), rows, columns, rowsOfTile,
+            "add_bias", Tiles(rows, columns), InOut(y, (long)rows * columns), In(bias, columns), rows, columns, RowsOfTile(rows),
             ColumnsOfTile(columns));
     }
 
@@ -42,8 +40,19 @@ public sealed unsafe partial class CudaBackend
             return;
         }
         Launch(
-            "gather_rows", Tiles(count, columns), In(table, table.Length, (long)count * columns), Indices(index, from, count), count, columns,
-            RowsOfTile(count), ColumnsOfTile(columns), Out(y, (long)count * columns));
+            "gather_rows", Tiles(count, columns), In(table, table.Length, Gathered(index, from, count, columns)), Indices(index, from, count),
+            count, columns, RowsOfTile(count), ColumnsOfTile(columns), Out(y, (long)count * columns));
+    }
+
+    // Elements of the table that must be read, a strip of columns after the other; only an observer asks.
+    private long Gathered(IndexBuffer index, int from, int count, int columns)
+    {
+        if (_observer is null)
+        {
+            return (long)count * columns;
+        }
+        var (pack, whole) = (columns % 4 == 0 ? 4 : 1, columns / TileColumns * TileColumns);
+        return ((long)count * whole) + (NamedRows.Packs(HostValues(index).AsSpan(from, count), (columns - whole) / pack, RowsOfTile(count)) * pack);
     }
 
     public void ScatterAddRows(DeviceBuffer y, IndexBuffer index, int from, int count, int columns, DeviceBuffer table, int tableRows, bool accumulate)

@@ -17,7 +17,7 @@ public sealed unsafe partial class CudaBackend
         {
             var shape = NormShape.Of(rows, columns, vectors: 1);
             Launch(
-                $"rms_norm_{shape.Kernel}", shape.Grid, In(x, n), In(weight, columns, shape.Needed), rows, columns, epsilon, shape.RowsOfBlock,
+                $"rms_norm_{shape.Kernel}", shape.Grid, In(x, n), In(weight, columns), rows, columns, epsilon, shape.RowsOfBlock,
                 Out(y, n), Out(reciprocal, rows));
         }
     }
@@ -35,7 +35,7 @@ public sealed unsafe partial class CudaBackend
         {
             var shape = NormShape.Of(rows, columns, vectors: 1);
             Launch(
-                $"rms_norm_backward_input_{shape.Kernel}", shape.Grid, In(x, n), In(weight, columns, shape.Needed), In(reciprocal, rows), In(dy, n),
+                $"rms_norm_backward_input_{shape.Kernel}", shape.Grid, In(x, n), In(weight, columns), In(reciprocal, rows), In(dy, n),
                 rows, columns, shape.RowsOfBlock, Result(dx, n, accumulate), accumulate);
         }
     }
@@ -69,7 +69,7 @@ public sealed unsafe partial class CudaBackend
         {
             var shape = NormShape.Of(rows, columns, vectors: 2);
             Launch(
-                $"layer_norm_{shape.Kernel}", shape.Grid, In(x, n), In(weight, columns, shape.Needed), In(bias, columns, shape.Needed), rows,
+                $"layer_norm_{shape.Kernel}", shape.Grid, In(x, n), In(weight, columns), In(bias, columns), rows,
                 columns, epsilon, shape.RowsOfBlock, Out(y, n), Out(mean, rows), Out(reciprocal, rows));
         }
     }
@@ -89,7 +89,7 @@ public sealed unsafe partial class CudaBackend
         {
             var shape = NormShape.Of(rows, columns, vectors: 1);
             Launch(
-                $"layer_norm_backward_input_{shape.Kernel}", shape.Grid, In(x, n), In(weight, columns, shape.Needed), In(mean, rows),
+                $"layer_norm_backward_input_{shape.Kernel}", shape.Grid, In(x, n), In(weight, columns), In(mean, rows),
                 In(reciprocal, rows), In(dy, n), rows, columns, shape.RowsOfBlock, Result(dx, n, accumulate), accumulate);
         }
     }
@@ -114,20 +114,19 @@ public sealed unsafe partial class CudaBackend
     /// <param name="Kernel">The last word of the kernel's name.</param>
     /// <param name="Grid">Blocks of rows, and the shared memory for what columns have.</param>
     /// <param name="RowsOfBlock">Rows of a block: few where there are few rows, for more blocks. No result depends on it.</param>
-    /// <param name="Needed">Elements of a weight vector that must be read: all, once a block of rows.</param>
-    private readonly record struct NormShape(string Kernel, Grid Grid, int RowsOfBlock, long Needed)
+    private readonly record struct NormShape(string Kernel, Grid Grid, int RowsOfBlock)
     {
         /// <param name="rows">Rows of the matrix.</param>
         /// <param name="columns">Numbers of a row.</param>
         /// <param name="vectors">Vectors [columns] that a block keeps in shared memory.</param>
         public static NormShape Of(int rows, int columns, int vectors)
         {
-            var rowsOfBlock = rows >= 2048 ? 32 : rows >= 1024 ? 16 : 8;
-            var blocks = Blocks(rows, rowsOfBlock);
+            // Each block reads the vectors again: 16 rows keep that within 1/32 of a row read and written, for two vectors 32 do.
+            var rowsOfBlock = rows >= 1024 * (3 - vectors) ? 32 : rows >= 512 ? 16 : 8;
             var held = columns <= BlockColumns;
             var sharedBytes = held ? vectors * ((columns + 3) / 4 * 4) * sizeof(float) : 0;
             var kernel = columns <= WarpColumns ? "warp" : held ? "block" : "long";
-            return new NormShape(kernel, Grid.Of(blocks, BlockThreads, sharedBytes), rowsOfBlock, blocks * columns);
+            return new NormShape(kernel, Grid.Of(Blocks(rows, rowsOfBlock), BlockThreads, sharedBytes), rowsOfBlock);
         }
     }
 }

@@ -23,7 +23,7 @@ public sealed unsafe partial class CudaBackend : IBackend
     private Thread? _thread;
     private bool _disposed;
 
-    /// <param name="driver">NVIDIA's libraries or the simulator; disposed with the backend.</param>
+    /// <param name="driver">NVIDIA's libraries or the simulator; disposed with the backend, or at once where that cannot start.</param>
     /// <param name="options">The card and its arithmetic.</param>
     /// <param name="ptx">The kernels; null for the ones built in.</param>
     /// <exception cref="CudaException">No such device, or the driver refuses the kernels.</exception>
@@ -32,15 +32,26 @@ public sealed unsafe partial class CudaBackend : IBackend
         options ??= new CudaOptions();
         _driver = driver;
         _observer = driver as ILaunchObserver;
-        Check(driver.cuInit(0), nameof(driver.cuInit));
-        Check(driver.cuDeviceGet(out _device, options.Ordinal), nameof(driver.cuDeviceGet));
-        Check(driver.cuDevicePrimaryCtxRetain(out _context, _device), nameof(driver.cuDevicePrimaryCtxRetain));
-        BindThread();
-        Check(driver.cuStreamCreate(out _stream, StreamNonBlocking), nameof(driver.cuStreamCreate));
-        _module = new CudaModule(driver, ptx ?? CudaModule.EmbeddedPtx());
-        _staging = new PinnedStaging(driver, Synchronise);
-        Memory = new DeviceMemoryManager(new BufferPool(Allocate, address => _ = driver.cuMemFree(address)), _observer);
-        CreateBlas(options);
+        try
+        {
+            Check(driver.cuInit(0), nameof(driver.cuInit));
+            Check(driver.cuDeviceGet(out _device, options.Ordinal), nameof(driver.cuDeviceGet));
+            // A call that fails may leave anything in its result: only what succeeded is kept, and given back.
+            Check(driver.cuDevicePrimaryCtxRetain(out var context, _device), nameof(driver.cuDevicePrimaryCtxRetain));
+            _context = context;
+            BindThread();
+            Check(driver.cuStreamCreate(out var stream, StreamNonBlocking), nameof(driver.cuStreamCreate));
+            _stream = stream;
+            _module = new CudaModule(driver, ptx ?? CudaModule.EmbeddedPtx());
+            _staging = new PinnedStaging(driver, Synchronise);
+            Memory = new DeviceMemoryManager(new BufferPool(Allocate, address => _ = driver.cuMemFree(address)), _observer);
+            CreateBlas(options);
+        }
+        catch
+        {
+            Release();
+            throw;
+        }
     }
 
     public string Name => _driver.Name;
@@ -106,13 +117,7 @@ public sealed unsafe partial class CudaBackend : IBackend
         _disposed = true;
         BindThread();
         _ = _driver.cuStreamSynchronize(_stream);
-        DisposeBlas();
-        Memory.Dispose();
-        _staging.Dispose();
-        _module.Dispose();
-        _ = _driver.cuStreamDestroy(_stream);
-        _ = _driver.cuDevicePrimaryCtxRelease(_device);
-        _driver.Dispose();
+        Release();
     }
 
     /// <exception cref="CudaException">The result is not success.</exception>
@@ -127,6 +132,24 @@ public sealed unsafe partial class CudaBackend : IBackend
     private const uint StreamNonBlocking = 1;
 
     private void Check(int result, string call, string? kernel = null) => Check(_driver, result, call, kernel);
+
+    // Of a constructor that threw midway, what there is.
+    private void Release()
+    {
+        DisposeBlas();
+        Memory?.Dispose();
+        _staging?.Dispose();
+        _module?.Dispose();
+        if (_stream != 0)
+        {
+            _ = _driver.cuStreamDestroy(_stream);
+        }
+        if (_context != 0)
+        {
+            _ = _driver.cuDevicePrimaryCtxRelease(_device);
+        }
+        _driver.Dispose();
+    }
 
     // A context is current for one thread of the operating system; the work of a command may move between threads at an await. The id of
     // a thread would not do: a later thread gets it again.

@@ -89,9 +89,16 @@ public sealed unsafe partial class SimulatedCudaDriver
             return CudaResult.InvalidValue;
         }
         var text = Encoding.UTF8.GetString(MemoryMarshal.CreateReadOnlySpanFromNullTerminated(name));
-        if (loaded.Executor.Parameters(text) is null)
+        try
         {
-            return CudaResult.NotFound;
+            if (loaded.Executor.Parameters(text) is null)
+            {
+                return CudaResult.NotFound;
+            }
+        }
+        catch (SimulationException e)
+        {
+            return Because(CudaResult.InvalidPtx, e.Message);
         }
         if (!loaded.Functions.TryGetValue(text, out function))
         {

@@ -1,12 +1,15 @@
 namespace TinyDpo.Simulator;
 
-/// <summary>A module of PTX, parsed once, and the machine that executes its kernels on <see cref="SimulatedMemory"/>.</summary>
+/// <summary>
+/// A module of PTX, parsed once, and the machine that executes its kernels on <see cref="SimulatedMemory"/>. A kernel is decoded when it is
+/// first asked for; any thread may ask.
+/// </summary>
 internal sealed class KernelExecutor : IDisposable
 {
     // A launch of fewer warps is not worth waking threads for.
     private const int WarpsWorthThreads = 64;
 
-    private readonly Dictionary<string, KernelCode> _kernels;
+    private readonly Dictionary<string, Lazy<KernelCode>> _kernels;
     private readonly SimulatedMemory _memory;
     private readonly SimulatorOptions _options;
     private readonly BlockRunner[] _runners;
@@ -14,31 +17,32 @@ internal sealed class KernelExecutor : IDisposable
     /// <param name="ptx">The text of the module.</param>
     /// <param name="memory">The device's memory.</param>
     /// <param name="options">Checks, counters, threads.</param>
-    /// <exception cref="SimulationException">The PTX holds what the simulator does not know: names the line.</exception>
+    /// <exception cref="SimulationException">The text is not PTX: names the line.</exception>
     public KernelExecutor(string ptx, SimulatedMemory memory, SimulatorOptions options)
     {
         (_memory, _options) = (memory, options);
-        _kernels = PtxParser.Parse(ptx).Kernels.Values.Select(Decoder.Decode).ToDictionary(static k => k.Name);
+        _kernels = PtxParser.Parse(ptx).Kernels.Values.ToDictionary(static k => k.Name, static k => new Lazy<KernelCode>(() => Decoder.Decode(k)));
         var atomicLock = new object();
         _runners = [.. Enumerable.Range(0, Math.Max(1, options.Threads ?? Environment.ProcessorCount)).Select(_ => new BlockRunner(options, memory, atomicLock))];
     }
 
     /// <summary>Size in bytes of a kernel's parameter block and offset of each parameter; null where there is no such kernel.</summary>
+    /// <exception cref="SimulationException">The kernel holds what the simulator does not know: names the line.</exception>
     public (int Bytes, int[] Offsets, int[] Sizes)? Parameters(string kernel) => _kernels.TryGetValue(kernel, out var code)
-        ? (code.ParameterBytes, [.. code.Parameters.Select(static p => p.Offset)], [.. code.Parameters.Select(static p => p.Bytes)])
+        ? (code.Value.ParameterBytes, [.. code.Value.Parameters.Select(static p => p.Offset)], [.. code.Value.Parameters.Select(static p => p.Bytes)])
         : null;
 
     /// <summary>Bytes of static shared memory that a kernel declares.</summary>
-    public int StaticSharedBytes(string kernel) => _kernels[kernel].Shared.DeclaredBytes;
+    public int StaticSharedBytes(string kernel) => _kernels[kernel].Value.Shared.DeclaredBytes;
 
     /// <summary>Threads of a block at most, from .maxntid; 1024 where it is not given.</summary>
-    public int MaxThreads(string kernel) => _kernels[kernel].MaxThreads;
+    public int MaxThreads(string kernel) => _kernels[kernel].Value.MaxThreads;
 
     /// <summary>Runs all blocks to their end. Returns what it cost, where counters are on.</summary>
     /// <exception cref="SimulationException">The kernel did what a check forbids.</exception>
     public LaunchCounters? Execute(LaunchRequest launch)
     {
-        var code = _kernels[launch.Kernel];
+        var code = _kernels[launch.Kernel].Value;
         var blocks = launch.Grid.Count;
         var warps = (launch.Block.Count + Lanes.Count - 1) / Lanes.Count * blocks;
         var threads = warps < WarpsWorthThreads ? 1 : (int)Math.Min(_runners.Length, blocks);

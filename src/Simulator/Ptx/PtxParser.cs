@@ -13,7 +13,7 @@ internal sealed class PtxParser
     private PtxParser(string text)
     {
         _tokens = new PtxTokens(text);
-        ReadFiles(text);
+        ReadFiles();
     }
 
     /// <exception cref="SimulationException">The text is not PTX, or holds what the simulator does not know: names the line.</exception>
@@ -27,17 +27,17 @@ internal sealed class PtxParser
     private static SimulationException Unknown(PtxToken token, string what) => new($"kernels.ptx:{token.Line}: {what}");
 
     // .file stands at the end, .loc before it.
-    private void ReadFiles(string text)
+    private void ReadFiles()
     {
-        var tokens = new PtxTokens(text);
-        while (!tokens.AtEnd)
+        while (!_tokens.AtEnd)
         {
-            if (tokens.Take().Text == ".file" && int.TryParse(tokens.Peek.Text, CultureInfo.InvariantCulture, out var number))
+            if (_tokens.Take().Text == ".file" && int.TryParse(_tokens.Peek.Text, CultureInfo.InvariantCulture, out var number))
             {
-                _ = tokens.Take();
-                _files[number] = Path.GetFileName(tokens.Take().Text.Trim('"'));
+                _ = _tokens.Take();
+                _files[number] = Path.GetFileName(_tokens.Take().Text.Trim('"'));
             }
         }
+        _tokens.Rewind();
     }
 
     private void Module()

@@ -59,6 +59,9 @@ internal sealed class PtxTokens
         return token;
     }
 
+    /// <summary>Goes back to the first token.</summary>
+    public void Rewind() => _next = 0;
+
     /// <summary>Takes the next token if it is this one.</summary>
     public bool TryTake(string text)
     {
