@@ -38,19 +38,9 @@ public static class ScoreRun
     /// <exception cref="InputException">Bad input.</exception>
     public static IReadOnlyList<PairScore> Run(ScoreRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
-        var (policy, tokenizer) = ModelFile.Load(options.Policy, backend, options.Tokenizer);
-        var reference = ModelFile.LoadWeights(options.Reference, backend);
-        RunChecks.RequireSameVocabulary(policy, reference, options.Reference);
-        var (pairs, summary) = PreferenceData.Read(options.Data, tokenizer, new PreferenceDataOptions
-        {
-            // A score of a pair that was cut would be that of another pair.
-            Strict = true,
-            MaxLength = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions),
-            VocabSize = policy.Config.VocabSize,
-        });
-        log.Note(summary.Describe());
+        var (policy, reference, _, pairs, positions) =
+            ScoredPairs.Load(options.Policy, options.Reference, options.Tokenizer, options.Data, backend, log);
         log.Stage("reference", pairs.Length);
-        var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
         var r = RunChecks.RequireFinite(
             ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions, done: n => log.Advance(n), cancellation: cancellation),
             pairs, options.Reference, options.Data);

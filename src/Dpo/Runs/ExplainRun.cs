@@ -1,0 +1,54 @@
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>What `tinydpo explain` is asked for.</summary>
+public sealed record ExplainRunOptions
+{
+    public required string Policy { get; init; }
+
+    public required string Reference { get; init; }
+
+    public string? Tokenizer { get; init; }
+
+    public required string Data { get; init; }
+
+    /// <summary>The line of the one pair to explain; null for all.</summary>
+    public int? Pair { get; init; }
+
+    /// <summary>Whether to take tokens apart too.</summary>
+    public bool Tokens { get; init; }
+
+    public required IPreferenceLoss Loss { get; init; }
+
+    /// <summary>The optimiser of the step, its learning rate and weight decay.</summary>
+    public required TrainingOptions Step { get; init; }
+}
+
+/// <summary>Takes the gradient of each pair's loss apart; nothing is kept of the steps it tries.</summary>
+public static class ExplainRun
+{
+    /// <exception cref="InputException">Bad input.</exception>
+    public static IReadOnlyList<PairExplanation> Run(ExplainRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    {
+        var (policy, reference, tokenizer, all, positions) =
+            ScoredPairs.Load(options.Policy, options.Reference, options.Tokenizer, options.Data, backend, log);
+        PreferencePair[] pairs = options.Pair is { } line ? [.. all.Where(p => p.Line == line)] : all;
+        if (pairs.Length == 0)
+        {
+            throw new InputException(options.Data, $"line {options.Pair}", "holds no pair", "give --pair the line of one");
+        }
+        _ = RunChecks.RequireFinite(ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions), pairs, options.Reference, options.Data);
+        var explainer = new PairExplainer(policy, reference, options.Loss, options.Step, id => tokenizer?.Decode([id]));
+        log.Stage("explain", pairs.Length);
+        var explanations = new List<PairExplanation>();
+        foreach (var pair in pairs)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            explanations.Add(explainer.Explain(pair, options.Tokens));
+            log.Advance(explanations.Count);
+        }
+        return explanations;
+    }
+}
