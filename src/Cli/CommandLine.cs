@@ -82,6 +82,7 @@ public static class CommandLine
         GenerateCommand.Create(),
         TokenizeCommand.Create(),
         ScoreCommand.Create(),
+        ReportCommand.Create(),
         TheoryCommand.Create(),
         OracleCommand.Create(),
         BenchCommand.Create(),
