@@ -83,6 +83,7 @@ public static class CommandLine
         TokenizeCommand.Create(),
         ScoreCommand.Create(),
         ExplainCommand.Create(),
+        ReportCommand.Create(),
         TheoryCommand.Create(),
         OracleCommand.Create(),
         BenchCommand.Create(),

@@ -47,7 +47,7 @@ public class RunTests
             Assert.That(line.Keys, Is.EquivalentTo(new[]
             {
                 "step", "epoch", "loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen",
-                "logps/rejected", "grad_norm", "learning_rate", "tokens", "tokens/s",
+                "logps/rejected", "weights/p5", "weights/p25", "weights/p50", "weights/p75", "weights/p95", "grad_norm", "learning_rate", "tokens", "tokens/s",
             }));
             Assert.That(line["step"], Is.EqualTo(step));
             Assert.That(line["epoch"], Is.EqualTo((step + 1) / 3.0));

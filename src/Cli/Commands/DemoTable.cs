@@ -34,6 +34,7 @@ internal static class DemoTable
         }
         Console.WriteLine();
         Console.WriteLine($"Written: {Path.Combine(folder, "metrics.jsonl")}, {Path.Combine(folder, "summary.json")}, {Path.Combine(folder, "model")}");
+        Console.WriteLine($"Report: {Path.Combine(folder, RunReport.FileName)}");
     }
 
     private static string Number(double value) => value.ToString("0.00", CultureInfo.InvariantCulture);

@@ -12,6 +12,9 @@ public sealed class DemoRun
     // Reviews that the tokenizer is trained on; their indices are those of the first SFT reviews.
     private const int TokenizerReviews = 2000;
 
+    // Pairs, and samples, in the report.
+    private const int ReportedExamples = 8;
+
     private readonly DemoOptions _options;
     private readonly IBackend _backend;
     private readonly IRunLog _log;
@@ -20,7 +23,7 @@ public sealed class DemoRun
     private DemoRun(DemoOptions options, IBackend backend, IRunLog log, CancellationToken cancellation) =>
         (_options, _backend, _log, _cancellation) = (options, backend, log, cancellation);
 
-    /// <summary>Runs everything and writes OUT/metrics.jsonl, OUT/summary.json and OUT/model/.</summary>
+    /// <summary>Runs everything and writes OUT/metrics.jsonl, OUT/summary.json, OUT/examples.json, OUT/report.html and OUT/model/.</summary>
     /// <exception cref="InputException">OUT cannot be written.</exception>
     public static DemoReport Run(DemoOptions options, IBackend backend, IRunLog log, CancellationToken cancellation = default)
     {
@@ -30,7 +33,7 @@ public sealed class DemoRun
 
     private DemoReport Run()
     {
-        using var metrics = new MetricsFile(Path.Combine(_options.Out, "metrics.jsonl"));
+        using var metrics = new MetricsFile(Path.Combine(_options.Out, MetricsFile.Name));
         var tokenizer = TrainTokenizer();
         var policy = TrainSft(tokenizer, metrics);
         var sft = policy.Clone();
@@ -38,6 +41,7 @@ public sealed class DemoRun
         ModelFile.Save(Path.Combine(_options.Out, "model"), policy, tokenizer);
         var report = Evaluate(policy, sft, tokenizer);
         AtomicFile.WriteText(Path.Combine(_options.Out, "summary.json"), report.ToJson());
+        RunReport.Write([_options.Out], Path.Combine(_options.Out, RunReport.FileName), _backend);
         return report;
     }
 
@@ -128,7 +132,12 @@ public sealed class DemoRun
         var reference = ReferenceLogProbs.Compute(sft, pairs, done: n => _log.Advance(n), cancellation: _cancellation);
         var evaluation = PairEvaluation.Measure(
             policy, pairs, reference, new DpoLoss(_options.Beta), done: n => _log.Advance(pairs.Length + n), cancellation: _cancellation);
-        return new DemoReport(comparison, evaluation.Accuracy, bayes, [.. prefixes.Select(static p => p.Text)]);
+        var report = new DemoReport(comparison, evaluation.Accuracy, bayes, [.. prefixes.Select(static p => p.Text)]);
+        var samples = report.Examples(ReportedExamples).Select(static e => new SampleChange(e.Prefix, e.Sft.Text.Trim(), e.Dpo.Text.Trim()));
+        // Six pairs share a prompt: one of each.
+        PreferencePair[] shown = [.. pairs.DistinctBy(static p => p.Prompt).Take(ReportedExamples)];
+        new RunExamples(RunExamples.Tokens(policy, sft, tokenizer, shown), [.. samples]).Write(_options.Out);
+        return report;
     }
 
     private (int[] Ids, string Text)[] Prefixes(ByteLevelTokenizer tokenizer, PrefixSplit split, int count) =>

@@ -7,6 +7,8 @@ namespace TinyDpo.Dpo;
 /// <summary>metrics.jsonl: a line a step, flushed as it is written, so that a crash loses none.</summary>
 public sealed class MetricsFile : IDisposable
 {
+    public const string Name = "metrics.jsonl";
+
     private readonly StreamWriter _writer;
 
     /// <param name="path">The file; its folder exists.</param>

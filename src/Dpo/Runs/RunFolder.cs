@@ -8,8 +8,6 @@ namespace TinyDpo.Dpo;
 /// </summary>
 public sealed class RunFolder
 {
-    private const string MetricsName = "metrics.jsonl";
-
     private readonly string _folder;
     private readonly CheckpointFolder _checkpoints;
     private readonly bool _resume;
@@ -57,7 +55,7 @@ public sealed class RunFolder
             log.Note(run.TryResume() ? $"resumed from {_checkpoints.Newest()}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
         var before = run.Step == 0 ? evaluate?.Invoke() : null;
-        using var metrics = new MetricsFile(PathOf(MetricsName), run.Step);
+        using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step);
         if (before is not null)
         {
             metrics.Write(run.Step, before);
@@ -84,7 +82,7 @@ public sealed class RunFolder
     {
         var left = _checkpoints.Newest()
             ?? (Directory.Exists(ModelPath) ? ModelPath : null)
-            ?? (new FileInfo(PathOf(MetricsName)) is { Exists: true, Length: > 0 } ? PathOf(MetricsName) : null); // empty: no step was made
+            ?? (new FileInfo(PathOf(MetricsFile.Name)) is { Exists: true, Length: > 0 } ? PathOf(MetricsFile.Name) : null); // empty: no step was made
         if (left is not null)
         {
             throw new InputException(left, null, "an earlier run left this", "give --resume to go on with that run, or another --out");

@@ -1,10 +1,11 @@
 namespace TinyDpo.Dpo;
 
-/// <summary>The metrics of preference pairs, under the names that TRL logs.</summary>
+/// <summary>The metrics of preference pairs, under the names that TRL logs, and the quantiles of their weights.</summary>
 /// <param name="beta">Turns log-ratios into implicit rewards: r(x, y) = beta log(pi(y | x) / pi_ref(y | x)), up to a function of x.</param>
 public sealed class PreferenceMetrics(double beta)
 {
     private readonly double[] _sums = new double[5];
+    private readonly List<double> _weights = [];
 
     public int Pairs { get; private set; }
 
@@ -25,6 +26,7 @@ public sealed class PreferenceMetrics(double beta)
             _sums[2] += chosenReward > rejectedReward ? 1 : 0;
             _sums[3] += chosen[i];
             _sums[4] += rejected[i];
+            _weights.Add(WeightQuantiles.Weight(beta, chosenReward - rejectedReward));
             Pairs++;
         }
     }
@@ -37,5 +39,6 @@ public sealed class PreferenceMetrics(double beta)
         ("rewards/accuracies", Accuracy),
         ("logps/chosen", _sums[3] / Pairs),
         ("logps/rejected", _sums[4] / Pairs),
+        .. WeightQuantiles.Of(_weights),
     ];
 }

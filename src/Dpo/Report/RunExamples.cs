@@ -1,0 +1,69 @@
+using System.Text.Json;
+using TinyDpo.Models;
+using TinyDpo.Tensors;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>A token and its log-probs, in nats, after all that stands before it.</summary>
+public sealed record TokenScore(string Text, double Policy, double Reference);
+
+/// <summary>A pair, token by token.</summary>
+public sealed record TokenPair(string Prompt, TokenScore[] Chosen, TokenScore[] Rejected);
+
+/// <summary>A text's continuation before and after the training.</summary>
+public sealed record SampleChange(string Prompt, string Before, string After);
+
+/// <summary>What a report shows besides curves: examples.json of a run's folder.</summary>
+public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
+{
+    public const string FileName = "examples.json";
+
+    private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
+
+    /// <summary>Those of a run, or null where it wrote none.</summary>
+    /// <exception cref="InputException">The file is none that this class writes.</exception>
+    public static RunExamples? Read(string folder)
+    {
+        var path = Path.Combine(folder, FileName);
+        if (!File.Exists(path))
+        {
+            return null;
+        }
+        using var json = JsonInput.ReadFile(path);
+        try
+        {
+            var read = json.RootElement.Deserialize<RunExamples>();
+            if (read is { Pairs: not null, Samples: not null } && read.Pairs.All(static p => p is { Prompt: not null, Chosen: not null, Rejected: not null }
+                && p.Chosen.Concat(p.Rejected).All(static t => t is { Text: not null })) && read.Samples.All(static s => s is { Prompt: not null, Before: not null, After: not null }))
+            {
+                return read;
+            }
+        }
+        catch (JsonException)
+        {
+            // Said below, as for what is missing.
+        }
+        throw new InputException(path, null, "does not hold pairs and samples", "delete the file: the report does without");
+    }
+
+    public void Write(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, s_indented) + "\n");
+
+    /// <summary>Log-probs of each token of some pairs under both models.</summary>
+    public static TokenPair[] Tokens(Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs)
+    {
+        var (p, r) = (LogProbs(policy, pairs), LogProbs(reference, pairs));
+        // All chosen completions come before all rejected ones.
+        var next = 0;
+        var chosen = pairs.Select(pair => Scores(pair.Chosen)).ToList();
+        var rejected = pairs.Select(pair => Scores(pair.Rejected)).ToList();
+        return [.. pairs.Select((pair, i) => new TokenPair(tokenizer.Decode(pair.Prompt), chosen[i], rejected[i]))];
+
+        TokenScore[] Scores(int[] ids) => [.. ids.Select(id => new TokenScore(tokenizer.DecodeContinuation([id]), p[next], r[next++]))];
+    }
+
+    private static Real[] LogProbs(Transformer model, IReadOnlyList<PreferencePair> pairs)
+    {
+        using var step = new StepScope(model.Backend, gradients: false);
+        return model.TokenLogProbs(PreferencePairs.Pack(model.Backend, pairs)).ToArray();
+    }
+}

@@ -1,0 +1,131 @@
+using System.Diagnostics;
+using System.Xml.Linq;
+using TinyDpo.Dpo;
+using TinyDpo.Kernels;
+
+namespace TinyDpo.Tests;
+
+internal sealed class RunReportTests
+{
+    private const string Hostile = "</script><b>\"'&\u0001";
+    private const string Chromium = "/usr/bin/chromium";
+
+    private TemporaryFolder _folder = null!;
+    private string _page = null!;
+
+    [OneTimeSetUp]
+    public void Render()
+    {
+        _folder = new TemporaryFolder();
+        foreach (var run in new[] { "one", "two" })
+        {
+            Directory.CreateDirectory(_folder.File(run));
+            File.WriteAllText(
+                Path.Combine(_folder.File(run), MetricsFile.Name),
+                """
+                {"stage":"dpo","step":0,"loss":0.69,"logps/chosen":-9,"logps/rejected":-9,"weights/p5":0.05,"weights/p95":0.05}
+                {"stage":"dpo","step":1,"loss":0.5,"logps/chosen":-8,"logps/rejected":-11,"weights/p5":0.03,"weights/p95":0.06}
+
+                """);
+        }
+        new RunExamples([new TokenPair(Hostile, [new TokenScore(Hostile, -1, -2)], [new TokenScore("bad", -3, -1)])], [new SampleChange(Hostile, Hostile, Hostile)])
+            .Write(_folder.File("one"));
+        using var backend = new CpuBackend(1);
+        _page = RunReport.Render([_folder.File("one"), _folder.File("two")], backend);
+    }
+
+    [OneTimeTearDown]
+    public void Delete() => _folder.Dispose();
+
+    [Test]
+    public void IsWellFormedLoadsNothingAndEscapes()
+    {
+        var html = XDocument.Parse(_page).Root!;
+        Assert.Multiple(() =>
+        {
+            Assert.That(html.Descendants("section").Select(static s => (string?)s.Attribute("id")), Is.EqualTo(new[] { "training", "tokens", "samples", "losses", "configuration" }));
+            Assert.That(html.Descendants("script"), Is.Empty);
+            Assert.That(_page, Does.Not.Contain("http://").And.Not.Contain("https://"));
+            Assert.That(_page, Does.Not.Contain("</script>"));
+            var shown = Hostile.Replace('\u0001', '\uFFFD');
+            Assert.That(html.Descendants("dd").Select(static d => d.Value), Is.EqualTo(new[] { shown, shown }));
+            Assert.That(html.Descendants("a").Select(static a => ((string?)a.Attribute("href"))![1..]), Is.SubsetOf(html.Descendants().Select(static e => (string?)e.Attribute("id"))));
+        });
+    }
+
+    [Test]
+    public void OverlaysRunsAndDrawsEveryLoss()
+    {
+        var charts = XDocument.Parse(_page).Descendants("figure").ToDictionary(static f => f.Element("figcaption")!.Value, static f => f.Descendants("li").Select(static l => l.Value).ToList());
+        Assert.That(charts["dpo: loss"], Is.EqualTo(new[] { "one loss", "two loss" }));
+        Assert.That(charts["dpo: log-probs: chosen and rejected"], Has.Count.EqualTo(4));
+        Assert.That(charts.Keys.Where(static k => k.Contains(", beta ", StringComparison.Ordinal)).Select(static k => k.Split(',')[0]), Is.EqualTo(LossCatalog.Names.Where(static n => n != "kto")));
+    }
+
+    /// <summary>DPO's curve against equation 7 in double; a float log-prob near -80 is off by 4e-6, times beta.</summary>
+    [Test]
+    public void DposCurveIsEquation7()
+    {
+        using var backend = new CpuBackend(1);
+        var curve = LossCurve.All(backend)[0];
+        foreach (var (value, slope) in curve.Values.Zip(curve.Slopes))
+        {
+            var (loss, derivative, _) = new TheoryDpoLoss(curve.Beta).At(value.X);
+            Assert.That(value.Y, Is.EqualTo(loss).Within(2e-6));
+            Assert.That(slope.Y, Is.EqualTo(derivative).Within(2e-6));
+        }
+    }
+
+    [Test]
+    public void QuantilesAreNearestRanksOfTheWeights()
+    {
+        var weights = Enumerable.Range(1, 20).Select(static i => (double)i).Reverse();
+        Assert.That(WeightQuantiles.Of(weights).Select(static q => q.Value), Is.EqualTo(new[] { 1.0, 5, 10, 15, 19 }));
+        Assert.That(WeightQuantiles.Weight(0.5, 0), Is.EqualTo(0.25));
+        Assert.That(WeightQuantiles.Weight(0.5, -1e4), Is.EqualTo(0.5));
+        Assert.That(WeightQuantiles.Weight(0.5, 1e4), Is.Zero);
+    }
+
+    [Test]
+    public void ARunWithoutMetricsOrWithATornLineIsOneClearLine()
+    {
+        var run = _folder.File("bad");
+        Directory.CreateDirectory(run);
+        CommandLineRun.Of("report", run).AssertFails(1, "metrics.jsonl", "give the --out folder");
+        File.WriteAllText(Path.Combine(run, MetricsFile.Name), "{\"step\":0,\"loss\":1}\n{\"step\":1,\"lo");
+        CommandLineRun.Of("report", run).AssertFails(1, "metrics.jsonl, line 2", "correct or delete the line");
+        File.WriteAllText(Path.Combine(run, MetricsFile.Name), "{\"loss\":1}\n");
+        CommandLineRun.Of("report", run).AssertFails(1, "line 1: has no step");
+        Assert.That(File.Exists(Path.Combine(run, RunReport.FileName)), Is.False);
+    }
+
+    /// <summary>Focus shows what hover shows, by the same rules; the self-test's script stands in a copy without the policy that forbids scripts.</summary>
+    [Test]
+    public void ChromiumShowsValuesOnFocusWithoutAnError()
+    {
+        if (!File.Exists(Chromium))
+        {
+            Assert.Ignore("needs Debian's package chromium");
+        }
+        const string policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>";
+        Assert.That(_page, Does.Contain(policy));
+        var file = _folder.File("self-test.html");
+        File.WriteAllText(file, _page.Replace(policy, "", StringComparison.Ordinal).Replace("</body>", """
+            <script>
+            const token = document.querySelector('.token'), mark = document.querySelector('.mark'), before = getComputedStyle(mark.querySelector('.tip')).visibility;
+            token.focus(); const tip = getComputedStyle(token, '::after').content;
+            mark.focus(); const after = getComputedStyle(mark.querySelector('.tip')).visibility;
+            document.title = 'self-test ' + [before, after, tip, document.querySelector('svg').getBoundingClientRect().height > 50].join('|');
+            </script></body>
+            """, StringComparison.Ordinal));
+        var start = new ProcessStartInfo(Chromium) { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (var argument in new[] { "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", $"--user-data-dir={_folder.File("profile")}", "--dump-dom", new Uri(file).AbsoluteUri })
+        {
+            start.ArgumentList.Add(argument);
+        }
+        using var process = Process.Start(start)!;
+        var run = CommandLineRun.Wait(process);
+        Assert.That(run.Output, Does.Contain("<title>self-test hidden|visible|\"policy -1, reference -2, ratio 1\"|true</title>"), run.Error);
+        Assert.That(run.Error, Does.Not.Contain("CONSOLE"));
+    }
+}
