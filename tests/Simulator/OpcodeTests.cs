@@ -249,9 +249,16 @@ internal sealed class OpcodeTests
     public void WhatWouldNotRoundAsIEEESaysIsRefused()
     {
         Assert.That(
-            () => new PtxMachine(PtxMachine.Kernel("ex2.approx.f32 %f0, %f1;")),
+            () => Decoded("ex2.approx.f32 %f0, %f1;"),
             Throws.TypeOf<SimulationException>().With.Message.Contains("kernel k, kernels.ptx:").And.Message.Contains("ex2.approx.f32"));
-        Assert.That(() => new PtxMachine(PtxMachine.Kernel("mul.f32 %f0, %f1, %f2;")), Throws.TypeOf<SimulationException>().With.Message.Contains(".rn"));
+        Assert.That(() => Decoded("mul.f32 %f0, %f1, %f2;"), Throws.TypeOf<SimulationException>().With.Message.Contains(".rn"));
+
+        // A kernel is decoded when it is first asked for.
+        static object? Decoded(string body)
+        {
+            using var machine = new PtxMachine(PtxMachine.Kernel(body));
+            return machine.Executor.Parameters("k");
+        }
     }
 
     /// <summary>Runs a body on all pairs of values, a block of 256 threads: a in one register, b in another, the result from a third.</summary>
