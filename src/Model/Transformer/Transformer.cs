@@ -71,15 +71,13 @@ public sealed class Transformer : Module
     }
 
     /// <summary>The last hidden state of every token, after the final norm: [tokens, hidden].</summary>
-    public Tensor Hidden(PackedBatch batch) =>
-        Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v));
+    public Tensor Hidden(PackedBatch batch) => Hidden(batch, rows: null);
 
     /// <summary>
     /// The same for the rows that predict a completion token alone, to the same bits: [predictors, hidden]. The last layer needs keys and
     /// values of every token, but goes on from its attention with these rows only.
     /// </summary>
-    public Tensor PredictingHidden(PackedBatch batch) =>
-        Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v), batch.Predictors);
+    public Tensor PredictingHidden(PackedBatch batch) => Hidden(batch, batch.Predictors);
 
     /// <summary>
     /// log pi(token | before) of every completion token, with the last layer run whole: [predictions]. For supervised fine-tuning, where
@@ -133,4 +131,7 @@ public sealed class Transformer : Module
             yield return ("lm_head.weight", Shape.Matrix(c.VocabSize, c.HiddenSize));
         }
     }
+
+    private Tensor Hidden(PackedBatch batch, IndexBuffer? rows) =>
+        Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v), rows);
 }
