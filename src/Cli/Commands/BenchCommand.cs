@@ -1,12 +1,13 @@
 using System.CommandLine;
 using TinyDpo.Dpo;
+using TinyDpo.Kernels;
 
 namespace TinyDpo.Cli;
 
 /// <summary>tinydpo bench: how long things take.</summary>
 internal static class BenchCommand
 {
-    public static Command Create() => new("bench", "Measure.") { Step() };
+    public static Command Create() => new("bench", "Measure.") { Step(), Roofline() };
 
     private static Command Step()
     {
@@ -36,6 +37,24 @@ internal static class BenchCommand
                 peak_flops_per_s = result.PeakFlopsPerSecond,
                 mfu = result.Utilisation,
             });
+            return CommandLine.Success;
+        });
+        return command;
+    }
+
+    private static Command Roofline()
+    {
+        var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
+        var steps = CommonOptions.Positive("--steps", "Counted steps, after 2 of warm-up; each kernel shows its fastest.", 12);
+        var threads = CommonOptions.Threads();
+        var json = new Option<bool>("--json") { Description = "A JSON object a kernel." };
+        var command = new Command("roofline", "Every kernel of a DPO step against the processor's limits.") { workload, steps, threads, json };
+        command.SetAction(parsed =>
+        {
+            using var backend = new CpuBackend(parsed.GetValue(threads) ?? CommonOptions.DefaultThreads());
+            var work = Workload.Read(parsed.GetRequiredValue(workload));
+            var roofline = StepRoofline.Run(work, parsed.GetValue(steps), backend);
+            RooflineTable.Print(roofline, parsed.GetValue(json));
             return CommandLine.Success;
         });
         return command;

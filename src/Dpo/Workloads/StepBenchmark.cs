@@ -33,9 +33,11 @@ public static class StepBenchmark
     /// <param name="backend">The device.</param>
     /// <param name="warmup">Steps before.</param>
     /// <param name="counting">Called when the counted steps begin.</param>
+    /// <param name="counted">Called after each of them.</param>
     /// <exception cref="InputException">The weights do not fit, or the loss stops being finite.</exception>
     public static StepBenchmarkResult Run(
-        Workload workload, string? weights, int steps, IBackend backend, int warmup = WarmupSteps, Action? counting = null)
+        Workload workload, string? weights, int steps, IBackend backend, int warmup = WarmupSteps, Action? counting = null,
+        Action? counted = null)
     {
         var policy = new Transformer(workload.Config, backend);
         if (weights is null)
@@ -71,6 +73,7 @@ public static class StepBenchmark
             if (step >= 0)
             {
                 times[step] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+                counted?.Invoke();
                 peak = backend is CpuBackend cpu ? Math.Max(peak ?? 0, cpu.MeasurePeak()) : null;
             }
         }

@@ -179,7 +179,14 @@ internal static unsafe partial class SegmentAttention
     /// </summary>
     private static void SoftmaxBackward(Real* scores, Real* dWeights, int end, Real scale, Real lse, Real correction)
     {
-        for (var j = 0; j < end; j += AttentionTile.Lanes)
+        var j = 0;
+        for (; Vector512.IsHardwareAccelerated && j + Vector512<Real>.Count <= end; j += Vector512<Real>.Count)
+        {
+            var weight = VectorMath.Exp(Vector512.Load(scores + j) * scale - Vector512.Create(lse));
+            weight.Store(scores + j);
+            (weight * (Vector512.Load(dWeights + j) - Vector512.Create(correction)) * scale).Store(dWeights + j);
+        }
+        for (; j < end; j += AttentionTile.Lanes)
         {
             var weight = VectorMath.Exp(Vector256.Load(scores + j) * scale - Vector256.Create(lse));
             weight.Store(scores + j);

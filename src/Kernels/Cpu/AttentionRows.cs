@@ -25,6 +25,7 @@ internal static unsafe class AttentionRows
         var scores = laneSums + rows * AttentionTile.Lanes; // [quad, keys of a block]
         var maxima = scores + AttentionTile.Quad * AttentionTile.Keys; // [rows]
         var totals = maxima + AttentionTile.Padded(rows); // [rows]
+        var tops = stackalloc Real[AttentionTile.Quad]; // of a quad's scores in this block
         AttentionScratch.Clear(sums, rows * (width + AttentionTile.Lanes));
         new Span<Real>(maxima, rows).Fill(Real.NegativeInfinity);
 
@@ -45,8 +46,16 @@ internal static unsafe class AttentionRows
                 var whole = Math.Clamp(firstEnd, 0, AttentionTile.Keys) / AttentionTile.Lanes * AttentionTile.Lanes;
                 for (var i = 0; i < count; i++)
                 {
-                    Softmax(scores + i * AttentionTile.Keys, whole, lastEnd, firstEnd + i * step, scale, maxima + r + i,
-                        laneSums + (r + i) * AttentionTile.Lanes, sums + (r + i) * width, width);
+                    tops[i] = Scale(scores + i * AttentionTile.Keys, whole, lastEnd, firstEnd + i * step, scale);
+                }
+                for (var i = 0; i < count; i++)
+                {
+                    RaiseMaximum(tops[i], maxima + r + i, laneSums + (r + i) * AttentionTile.Lanes, sums + (r + i) * width, width);
+                }
+                for (var i = 0; i < count; i++)
+                {
+                    Weigh(scores + i * AttentionTile.Keys, whole, lastEnd, firstEnd + i * step, maxima[r + i],
+                        laneSums + (r + i) * AttentionTile.Lanes);
                 }
                 AttentionTile.MultiplyCausal(sums + r * width, width, scores, AttentionTile.Keys, values.At(block, 0), values.Stride,
                     count, firstEnd, step, width);
@@ -68,47 +77,78 @@ internal static unsafe class AttentionRows
     }
 
     /// <summary>
-    /// One step of the online softmax: scores[0..end) become exp(scale * score - maximum), those at or beyond rowEnd 0, and where the block
-    /// raises the maximum, the row's sums so far are scaled down to it. No row ends before whole, a number of whole vectors.
+    /// The online softmax, first part: a row's scores[0..end) times scale, those at or beyond rowEnd -infinity; returns the highest. No row
+    /// ends before whole, a number of whole vectors; scores has room for whole wide vectors. The three parts each go over all rows of a quad: a row's wait for its maximum is
+    /// then filled with the others' work.
     /// </summary>
-    private static void Softmax(Real* scores, int whole, int end, int rowEnd, Real scale, Real* maximum, Real* laneSums, Real* sums,
-        int width)
+    private static Real Scale(Real* scores, int whole, int end, int rowEnd, Real scale)
     {
+        var j = 0;
+        if (Vector512.IsHardwareAccelerated)
+        {
+            var lowest512 = Vector512.Create(Real.NegativeInfinity);
+            var top512 = lowest512;
+            for (; j < end; j += Vector512<Real>.Count)
+            {
+                var x = Vector512.Load(scores + j) * scale;
+                x = j + Vector512<Real>.Count <= whole ? x : Vector512.ConditionalSelect(AttentionTile.FirstLanes512(rowEnd - j), x, lowest512);
+                x.Store(scores + j);
+                top512 = Vector512.MaxNative(x, top512);
+            }
+            return LaneMax(Vector256.MaxNative(top512.GetLower(), top512.GetUpper()));
+        }
         var lowest = Vector256.Create(Real.NegativeInfinity);
         var top = lowest;
-        for (var j = 0; j < end; j += AttentionTile.Lanes)
+        for (; j < end; j += AttentionTile.Lanes)
         {
             var x = Vector256.Load(scores + j) * scale;
-            if (j >= whole)
-            {
-                x = Vector256.ConditionalSelect(AttentionTile.FirstLanes(rowEnd - j), x, lowest);
-            }
+            x = j < whole ? x : Vector256.ConditionalSelect(AttentionTile.FirstLanes(rowEnd - j), x, lowest);
             x.Store(scores + j);
             top = Vector256.MaxNative(x, top);
         }
-        var weights = Vector256.Load(laneSums);
-        var (before, now) = (*maximum, LaneMax(top));
-        if (now > before)
+        return LaneMax(top);
+    }
+
+    /// <summary>Second part: where this block raises a row's maximum, the row's sums so far are scaled down to it.</summary>
+    private static void RaiseMaximum(Real now, Real* maximum, Real* laneSums, Real* sums, int width)
+    {
+        var before = *maximum;
+        if (!(now > before))
         {
-            *maximum = now;
-            if (before > Real.NegativeInfinity)
+            return;
+        }
+        *maximum = now;
+        if (before > Real.NegativeInfinity)
+        {
+            var factor = VectorMath.Exp(Vector256.Create(before - now));
+            (Vector256.Load(laneSums) * factor).Store(laneSums);
+            for (var d = 0; d < width; d += AttentionTile.Lanes)
             {
-                var factor = VectorMath.Exp(Vector256.Create(before - now));
-                weights *= factor;
-                for (var d = 0; d < width; d += AttentionTile.Lanes)
-                {
-                    (Vector256.Load(sums + d) * factor).Store(sums + d);
-                }
+                (Vector256.Load(sums + d) * factor).Store(sums + d);
             }
         }
-        var reference = Vector256.Create(*maximum);
-        for (var j = 0; j < end; j += AttentionTile.Lanes)
+    }
+
+    /// <summary>Third part: the scores become exp(score - maximum), those at or beyond rowEnd 0, and are added to the lanes' sums.</summary>
+    private static void Weigh(Real* scores, int whole, int end, int rowEnd, Real maximum, Real* laneSums)
+    {
+        var weights = Vector256.Load(laneSums);
+        var j = 0;
+        for (; Vector512.IsHardwareAccelerated && j < end; j += Vector512<Real>.Count)
         {
-            var weight = VectorMath.Exp(Vector256.Load(scores + j) - reference);
-            if (j >= whole)
-            {
-                weight = Vector256.ConditionalSelect(AttentionTile.FirstLanes(rowEnd - j), weight, Vector256<Real>.Zero);
-            }
+            var pair = VectorMath.Exp(Vector512.Load(scores + j) - Vector512.Create(maximum));
+            pair = j + Vector512<Real>.Count <= whole
+                ? pair
+                : Vector512.ConditionalSelect(AttentionTile.FirstLanes512(rowEnd - j), pair, Vector512<Real>.Zero);
+            pair.Store(scores + j);
+            // The order of the narrower loop; zeros change nothing.
+            weights += pair.GetLower();
+            weights += pair.GetUpper();
+        }
+        for (; j < end; j += AttentionTile.Lanes)
+        {
+            var weight = VectorMath.Exp(Vector256.Load(scores + j) - Vector256.Create(maximum));
+            weight = j < whole ? weight : Vector256.ConditionalSelect(AttentionTile.FirstLanes(rowEnd - j), weight, Vector256<Real>.Zero);
             weight.Store(scores + j);
             weights += weight;
         }
@@ -131,8 +171,8 @@ internal static unsafe class AttentionRows
     private static Real LaneMax(Vector256<Real> x)
     {
         var half = Vector128.MaxNative(x.GetLower(), x.GetUpper());
-        var pair = Math.Max(half.GetElement(0), half.GetElement(1));
-        return Vector128<Real>.Count == 2 ? pair : Math.Max(pair, Math.Max(half.GetElement(2), half.GetElement(3)));
+        var pair = Real.MaxNative(half.GetElement(0), half.GetElement(1));
+        return Vector128<Real>.Count == 2 ? pair : Real.MaxNative(pair, Real.MaxNative(half.GetElement(2), half.GetElement(3)));
     }
 
     /// <summary>In a fixed order of our own: the halves first, then lane after lane.</summary>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
@@ -23,6 +24,9 @@ internal static unsafe class AttentionTile
     /// <summary>A mask of the first count lanes.</summary>
     public static Vector256<Real> FirstLanes(int count) => Vector256.LessThan(Vector256<Real>.Indices, Vector256.Create((Real)count));
 
+    /// <summary>The same for the wider vectors.</summary>
+    public static Vector512<Real> FirstLanes512(int count) => Vector512.LessThan(Vector512<Real>.Indices, Vector512.Create((Real)count));
+
     /// <summary>C[rows, cols] (+)= A[rows, depth] B[depth, cols], A[r, d] = a[r * aRow + d * aDepth]. fresh: C starts from 0.</summary>
     public static void Multiply(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, int rows, int depth, int cols,
         bool fresh)
@@ -30,7 +34,7 @@ internal static unsafe class AttentionTile
         var r = 0;
         for (; r + Quad <= rows; r += Quad)
         {
-            MultiplyQuad(c + r * ldc, ldc, a + r * aRow, aRow, aDepth, b, ldb, depth, cols, fresh);
+            MultiplyQuad(c + r * ldc, ldc, a + r * aRow, aRow, aDepth, b, ldb, new Steps(depth), cols, fresh);
         }
         for (; r < rows; r++)
         {
@@ -44,15 +48,14 @@ internal static unsafe class AttentionTile
     /// </summary>
     public static void MultiplyCausal(Real* c, nint ldc, Real* a, nint lda, Real* b, nint ldb, int rows, int firstEnd, int step, int cols)
     {
-        var common = Math.Clamp(firstEnd, 0, Keys);
-        Multiply(c, ldc, a, lda, 1, b, ldb, rows, common, cols, fresh: false);
-        for (var r = 1; r < rows; r++)
+        if (rows == Quad)
         {
-            var end = Math.Clamp(firstEnd + r * step, 0, Keys);
-            if (end > common)
-            {
-                MultiplyRow(c + r * ldc, a + r * lda + common, 1, b + common * ldb, ldb, end - common, cols, fresh: false);
-            }
+            MultiplyQuad(c, ldc, a, lda, 1, b, ldb, Steps.Ending(firstEnd, step), cols, fresh: false);
+            return;
+        }
+        for (var r = 0; r < rows; r++)
+        {
+            MultiplyRow(c + r * ldc, a + r * lda, 1, b, ldb, Math.Clamp(firstEnd + r * step, 0, Keys), cols, fresh: false);
         }
     }
 
@@ -63,126 +66,213 @@ internal static unsafe class AttentionTile
     public static void MultiplyCausalTransposed(Real* c, nint ldc, Real* a, nint lda, Real* b, nint ldb, int keys, int firstStart,
         int rows, int cols)
     {
-        var common = Math.Clamp(firstStart + keys - 1, 0, rows);
-        for (var j = 0; j < keys - 1; j++)
+        if (keys == Quad)
+        {
+            MultiplyQuad(c, ldc, a, 1, lda, b, ldb, Steps.Starting(firstStart, rows), cols, fresh: false);
+            return;
+        }
+        for (var j = 0; j < keys; j++)
         {
             var start = Math.Clamp(firstStart + j, 0, rows);
-            if (start < common)
-            {
-                MultiplyRow(c + j * ldc, a + j + start * lda, lda, b + start * ldb, ldb, common - start, cols, fresh: false);
-            }
+            MultiplyRow(c + j * ldc, a + j + start * lda, lda, b + start * ldb, ldb, rows - start, cols, fresh: false);
         }
-        Multiply(c, ldc, a + common * lda, 1, lda, b + common * ldb, ldb, keys, rows - common, cols, fresh: false);
     }
 
-    private static void MultiplyQuad(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, int depth, int cols, bool fresh)
+    /// <summary>
+    /// The depths that the four rows of a quad take part in: all in [AllStart, AllEnd); row r &lt; 3 in [First + r, AllStart) too, row r &gt; 0
+    /// in [AllEnd, Ends[r]).
+    /// </summary>
+    private readonly struct Steps
     {
-        Real* c1 = c + ldc, c2 = c1 + ldc, c3 = c2 + ldc;
+        public readonly int First, AllStart, AllEnd, End1, End2, End3;
+
+        public Steps(int depth) => AllEnd = End1 = End2 = End3 = depth;
+
+        private Steps(int first, int allStart, int allEnd, int end1, int end2, int end3) =>
+            (First, AllStart, AllEnd, End1, End2, End3) = (first, allStart, allEnd, end1, end2, end3);
+
+        public static Steps Ending(int firstEnd, int step) => new(
+            0, 0, Math.Clamp(firstEnd, 0, Keys), Math.Clamp(firstEnd + step, 0, Keys), Math.Clamp(firstEnd + 2 * step, 0, Keys),
+            Math.Clamp(firstEnd + 3 * step, 0, Keys));
+
+        public static Steps Starting(int firstStart, int depth) =>
+            new(firstStart, Math.Clamp(firstStart + Quad - 1, 0, depth), depth, depth, depth, depth);
+    }
+
+    private static void MultiplyQuad(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, in Steps steps, int cols, bool fresh)
+    {
         var j = 0;
-        for (; j + 2 * Lanes <= cols; j += 2 * Lanes)
+        if (Vector512.IsHardwareAccelerated)
         {
-            Vector256<Real> s00 = default, s01 = default, s10 = default, s11 = default;
-            Vector256<Real> s20 = default, s21 = default, s30 = default, s31 = default;
-            if (!fresh)
-            {
-                s00 = Vector256.Load(c + j);
-                s01 = Vector256.Load(c + j + Lanes);
-                s10 = Vector256.Load(c1 + j);
-                s11 = Vector256.Load(c1 + j + Lanes);
-                s20 = Vector256.Load(c2 + j);
-                s21 = Vector256.Load(c2 + j + Lanes);
-                s30 = Vector256.Load(c3 + j);
-                s31 = Vector256.Load(c3 + j + Lanes);
-            }
-            Real* x = a, y = b + j;
-            for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
-            {
-                var y0 = Vector256.Load(y);
-                var y1 = Vector256.Load(y + Lanes);
-                var x0 = Vector256.Create(x[0]);
-                s00 = Vector256.FusedMultiplyAdd(x0, y0, s00);
-                s01 = Vector256.FusedMultiplyAdd(x0, y1, s01);
-                var x1 = Vector256.Create(x[aRow]);
-                s10 = Vector256.FusedMultiplyAdd(x1, y0, s10);
-                s11 = Vector256.FusedMultiplyAdd(x1, y1, s11);
-                var x2 = Vector256.Create(x[2 * aRow]);
-                s20 = Vector256.FusedMultiplyAdd(x2, y0, s20);
-                s21 = Vector256.FusedMultiplyAdd(x2, y1, s21);
-                var x3 = Vector256.Create(x[3 * aRow]);
-                s30 = Vector256.FusedMultiplyAdd(x3, y0, s30);
-                s31 = Vector256.FusedMultiplyAdd(x3, y1, s31);
-            }
-            s00.Store(c + j);
-            s01.Store(c + j + Lanes);
-            s10.Store(c1 + j);
-            s11.Store(c1 + j + Lanes);
-            s20.Store(c2 + j);
-            s21.Store(c2 + j + Lanes);
-            s30.Store(c3 + j);
-            s31.Store(c3 + j + Lanes);
+            j = MultiplyQuad<Lanes512, Vector512<Real>, Two>(c, ldc, a, aRow, aDepth, b, ldb, steps, j, cols, fresh);
+            j = MultiplyQuad<Lanes512, Vector512<Real>, One>(c, ldc, a, aRow, aDepth, b, ldb, steps, j, cols, fresh);
         }
-        if (j < cols)
+        j = MultiplyQuad<Lanes256, Vector256<Real>, Two>(c, ldc, a, aRow, aDepth, b, ldb, steps, j, cols, fresh);
+        MultiplyQuad<Lanes256, Vector256<Real>, One>(c, ldc, a, aRow, aDepth, b, ldb, steps, j, cols, fresh);
+    }
+
+    /// <summary>Columns from j on, one or two vectors of this width at a time, as far as they fill them; the first that do not.</summary>
+    private static int MultiplyQuad<TLanes, TVector, TCount>(
+        Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, in Steps steps, int j, int cols, bool fresh)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCount : struct, IVectorCount
+    {
+        var lanes = TLanes.Count;
+        var width = TCount.IsTwo ? 2 * lanes : lanes;
+        Real* c1 = c + ldc, c2 = c1 + ldc, c3 = c2 + ldc;
+        for (; j + width <= cols; j += width)
         {
-            Vector256<Real> s0 = default, s1 = default, s2 = default, s3 = default;
+            TVector s00 = default, s01 = default, s10 = default, s11 = default;
+            TVector s20 = default, s21 = default, s30 = default, s31 = default;
             if (!fresh)
             {
-                s0 = Vector256.Load(c + j);
-                s1 = Vector256.Load(c1 + j);
-                s2 = Vector256.Load(c2 + j);
-                s3 = Vector256.Load(c3 + j);
+                Load<TLanes, TVector, TCount>(c + j, out s00, out s01);
+                Load<TLanes, TVector, TCount>(c1 + j, out s10, out s11);
+                Load<TLanes, TVector, TCount>(c2 + j, out s20, out s21);
+                Load<TLanes, TVector, TCount>(c3 + j, out s30, out s31);
             }
-            Real* x = a, y = b + j;
-            for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
+            var d = Math.Clamp(steps.First, 0, steps.AllStart);
+            Real* x = a + d * aDepth, y = b + d * ldb + j;
+            for (; d < steps.AllStart; d++, x += aDepth, y += ldb)
             {
-                var y0 = Vector256.Load(y);
-                s0 = Vector256.FusedMultiplyAdd(Vector256.Create(x[0]), y0, s0);
-                s1 = Vector256.FusedMultiplyAdd(Vector256.Create(x[aRow]), y0, s1);
-                s2 = Vector256.FusedMultiplyAdd(Vector256.Create(x[2 * aRow]), y0, s2);
-                s3 = Vector256.FusedMultiplyAdd(Vector256.Create(x[3 * aRow]), y0, s3);
+                Load<TLanes, TVector, TCount>(y, out var y0, out var y1);
+                Add<TLanes, TVector, TCount>(x[0], y0, y1, ref s00, ref s01);
+                if (d > steps.First)
+                {
+                    Add<TLanes, TVector, TCount>(x[aRow], y0, y1, ref s10, ref s11);
+                }
+                if (d > steps.First + 1)
+                {
+                    Add<TLanes, TVector, TCount>(x[2 * aRow], y0, y1, ref s20, ref s21);
+                }
             }
-            s0.Store(c + j);
-            s1.Store(c1 + j);
-            s2.Store(c2 + j);
-            s3.Store(c3 + j);
+            for (; d < steps.AllEnd; d++, x += aDepth, y += ldb)
+            {
+                Load<TLanes, TVector, TCount>(y, out var y0, out var y1);
+                Add<TLanes, TVector, TCount>(x[0], y0, y1, ref s00, ref s01);
+                Add<TLanes, TVector, TCount>(x[aRow], y0, y1, ref s10, ref s11);
+                Add<TLanes, TVector, TCount>(x[2 * aRow], y0, y1, ref s20, ref s21);
+                Add<TLanes, TVector, TCount>(x[3 * aRow], y0, y1, ref s30, ref s31);
+            }
+            for (; d < steps.End3; d++, x += aDepth, y += ldb)
+            {
+                Load<TLanes, TVector, TCount>(y, out var y0, out var y1);
+                if (d < steps.End1)
+                {
+                    Add<TLanes, TVector, TCount>(x[aRow], y0, y1, ref s10, ref s11);
+                }
+                if (d < steps.End2)
+                {
+                    Add<TLanes, TVector, TCount>(x[2 * aRow], y0, y1, ref s20, ref s21);
+                }
+                Add<TLanes, TVector, TCount>(x[3 * aRow], y0, y1, ref s30, ref s31);
+            }
+            Store<TLanes, TVector, TCount>(s00, s01, c + j);
+            Store<TLanes, TVector, TCount>(s10, s11, c1 + j);
+            Store<TLanes, TVector, TCount>(s20, s21, c2 + j);
+            Store<TLanes, TVector, TCount>(s30, s31, c3 + j);
+        }
+        return j;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Load<TLanes, TVector, TCount>(Real* source, out TVector first, out TVector second)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCount : struct, IVectorCount
+    {
+        first = TLanes.Load(source);
+        second = TCount.IsTwo ? TLanes.Load(source + TLanes.Count) : default;
+    }
+
+    /// <summary>sums += x times two vectors, or the first of them.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add<TLanes, TVector, TCount>(Real x, TVector first, TVector second, ref TVector firstSum, ref TVector secondSum)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCount : struct, IVectorCount
+    {
+        var all = TLanes.Create(x);
+        firstSum = TLanes.FusedMultiplyAdd(all, first, firstSum);
+        if (TCount.IsTwo)
+        {
+            secondSum = TLanes.FusedMultiplyAdd(all, second, secondSum);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store<TLanes, TVector, TCount>(TVector first, TVector second, Real* target)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCount : struct, IVectorCount
+    {
+        TLanes.Store(first, target);
+        if (TCount.IsTwo)
+        {
+            TLanes.Store(second, target + TLanes.Count);
         }
     }
 
     private static void MultiplyRow(Real* c, Real* a, nint aDepth, Real* b, nint ldb, int depth, int cols, bool fresh)
     {
         var j = 0;
-        for (; j + 4 * Lanes <= cols; j += 4 * Lanes)
+        if (Vector512.IsHardwareAccelerated)
         {
-            Vector256<Real> s0 = default, s1 = default, s2 = default, s3 = default;
+            j = MultiplyRow<Lanes512, Vector512<Real>>(c, a, aDepth, b, ldb, depth, j, cols, fresh);
+        }
+        MultiplyRow<Lanes256, Vector256<Real>>(c, a, aDepth, b, ldb, depth, j, cols, fresh);
+    }
+
+    /// <summary>The same of one row: four vectors at a time for as many chains, then one.</summary>
+    private static int MultiplyRow<TLanes, TVector>(Real* c, Real* a, nint aDepth, Real* b, nint ldb, int depth, int j, int cols, bool fresh)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+    {
+        var lanes = TLanes.Count;
+        for (; j + 4 * lanes <= cols; j += 4 * lanes)
+        {
+            TVector s0 = default, s1 = default, s2 = default, s3 = default;
             if (!fresh)
             {
-                s0 = Vector256.Load(c + j);
-                s1 = Vector256.Load(c + j + Lanes);
-                s2 = Vector256.Load(c + j + 2 * Lanes);
-                s3 = Vector256.Load(c + j + 3 * Lanes);
+                Load<TLanes, TVector, Two>(c + j, out s0, out s1);
+                Load<TLanes, TVector, Two>(c + j + 2 * lanes, out s2, out s3);
             }
             Real* x = a, y = b + j;
             for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
             {
-                var x0 = Vector256.Create(*x);
-                s0 = Vector256.FusedMultiplyAdd(x0, Vector256.Load(y), s0);
-                s1 = Vector256.FusedMultiplyAdd(x0, Vector256.Load(y + Lanes), s1);
-                s2 = Vector256.FusedMultiplyAdd(x0, Vector256.Load(y + 2 * Lanes), s2);
-                s3 = Vector256.FusedMultiplyAdd(x0, Vector256.Load(y + 3 * Lanes), s3);
+                Add<TLanes, TVector, Two>(*x, TLanes.Load(y), TLanes.Load(y + lanes), ref s0, ref s1);
+                Add<TLanes, TVector, Two>(*x, TLanes.Load(y + 2 * lanes), TLanes.Load(y + 3 * lanes), ref s2, ref s3);
             }
-            s0.Store(c + j);
-            s1.Store(c + j + Lanes);
-            s2.Store(c + j + 2 * Lanes);
-            s3.Store(c + j + 3 * Lanes);
+            Store<TLanes, TVector, Two>(s0, s1, c + j);
+            Store<TLanes, TVector, Two>(s2, s3, c + j + 2 * lanes);
         }
-        for (; j < cols; j += Lanes)
+        for (; j + lanes <= cols; j += lanes)
         {
-            var s = fresh ? default : Vector256.Load(c + j);
+            var s = fresh ? default : TLanes.Load(c + j);
             Real* x = a, y = b + j;
             for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
             {
-                s = Vector256.FusedMultiplyAdd(Vector256.Create(*x), Vector256.Load(y), s);
+                s = TLanes.FusedMultiplyAdd(TLanes.Create(*x), TLanes.Load(y), s);
             }
-            s.Store(c + j);
+            TLanes.Store(s, c + j);
         }
+        return j;
+    }
+
+    /// <summary>How many vectors of columns go through a quad together, known when the code is compiled.</summary>
+    private interface IVectorCount
+    {
+        static abstract bool IsTwo { get; }
+    }
+
+    private readonly struct One : IVectorCount
+    {
+        public static bool IsTwo => false;
+    }
+
+    private readonly struct Two : IVectorCount
+    {
+        public static bool IsTwo => true;
     }
 }

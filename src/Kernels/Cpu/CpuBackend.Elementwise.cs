@@ -4,7 +4,7 @@ namespace TinyDpo.Kernels;
 
 public sealed unsafe partial class CpuBackend
 {
-    private static readonly int Lanes = Vector256<Real>.Count;
+    private static int Lanes => Vector256<Real>.Count;
 
     public void Unary(UnaryFunction f, DeviceBuffer x, DeviceBuffer y)
     {

@@ -9,7 +9,7 @@ internal static unsafe class GemmTile256
 {
     public const int Rows = 6;
 
-    public static readonly int Columns = 2 * Vector256<Real>.Count;
+    public static int Columns => 2 * Vector256<Real>.Count;
 
     /// <summary>See <see cref="GemmKernel.Tile"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -9,7 +9,7 @@ internal static unsafe class GemmTile512
 {
     public const int Rows = 8;
 
-    public static readonly int Columns = 2 * Vector512<Real>.Count;
+    public static int Columns => 2 * Vector512<Real>.Count;
 
     /// <summary>See <see cref="GemmKernel.Tile"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

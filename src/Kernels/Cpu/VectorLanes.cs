@@ -1,0 +1,53 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace TinyDpo.Kernels;
+
+/// <summary>Vectors of one width, for a kernel that is written once for all widths. Each element is computed alike in all of them.</summary>
+internal unsafe interface ILanes<TVector>
+    where TVector : struct
+{
+    static abstract int Count { get; }
+
+    static abstract TVector Load(Real* source);
+
+    static abstract TVector Create(Real value);
+
+    static abstract TVector FusedMultiplyAdd(TVector a, TVector b, TVector c);
+
+    static abstract void Store(TVector value, Real* target);
+}
+
+internal readonly unsafe struct Lanes256 : ILanes<Vector256<Real>>
+{
+    public static int Count => Vector256<Real>.Count;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<Real> Load(Real* source) => Vector256.Load(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<Real> Create(Real value) => Vector256.Create(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<Real> FusedMultiplyAdd(Vector256<Real> a, Vector256<Real> b, Vector256<Real> c) => Vector256.FusedMultiplyAdd(a, b, c);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<Real> value, Real* target) => value.Store(target);
+}
+
+internal readonly unsafe struct Lanes512 : ILanes<Vector512<Real>>
+{
+    public static int Count => Vector512<Real>.Count;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<Real> Load(Real* source) => Vector512.Load(source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<Real> Create(Real value) => Vector512.Create(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<Real> FusedMultiplyAdd(Vector512<Real> a, Vector512<Real> b, Vector512<Real> c) => Vector512.FusedMultiplyAdd(a, b, c);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector512<Real> value, Real* target) => value.Store(target);
+}
