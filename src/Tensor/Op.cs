@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using TinyDpo.Kernels;
 
 namespace TinyDpo.Tensors;
@@ -21,7 +22,7 @@ public abstract class Op(params Tensor[] inputs)
     /// <summary>The op's own output, for a backward that is cheaper with it.</summary>
     protected DeviceBuffer OutputData => _output!.Data;
 
-    internal IReadOnlyList<Tensor> Inputs => inputs;
+    internal ReadOnlySpan<Tensor> Inputs => inputs;
 
     /// <summary>The place in the order in which ops ran: backward goes from high to low.</summary>
     internal long Order { get; private set; }
@@ -97,11 +98,12 @@ public abstract class Op(params Tensor[] inputs)
         }
     }
 
-    protected static void Require(bool condition, string message)
+    /// <exception cref="ArgumentException">The condition does not hold; the message is put together only then.</exception>
+    protected static void Require(bool condition, [InterpolatedStringHandlerArgument(nameof(condition))] FailureMessage message)
     {
         if (!condition)
         {
-            throw new ArgumentException(message);
+            throw new ArgumentException(message.Text());
         }
     }
 }

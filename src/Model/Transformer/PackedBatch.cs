@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using TinyDpo.Kernels;
 
 namespace TinyDpo.Models;
@@ -67,63 +68,77 @@ public sealed class PackedBatch
             rows.AddRange(Enumerable.Range(prompt.Start, prompt.Length - 1));
             offsets.Add(rows.Count);
         }
-        return (Index(backend, rows), Index(backend, [.. rows.Select(row => tokens[row + 1])]), Index(backend, offsets));
+        return (Index(rows), Index([.. rows.Select(row => tokens[row + 1])]), Index(offsets));
+
+        IndexBuffer Index(List<int> values)
+        {
+            var buffer = backend.Memory.RentIndex(values.Count);
+            backend.Upload(CollectionsMarshal.AsSpan(values), buffer);
+            return buffer;
+        }
     }
 
-    /// <summary>Packs groups that all have the same number of completions.</summary>
+    /// <summary>Packs groups that all have the same number of completions. Allocates nothing that grows with the number of tokens.</summary>
     /// <exception cref="ArgumentException">A prompt or completion is empty, or the numbers of completions differ.</exception>
     public static PackedBatch Pack(IBackend backend, IReadOnlyList<PromptGroup> groups)
     {
         var ranks = groups.Count == 0 ? 0 : groups[0].Completions.Count;
-        var tokens = new List<int>();
-        var positions = new List<int>();
-        var segments = new List<Segment>();
-        var firstRows = new int[groups.Count, ranks]; // the input row of each completion's first token
+        var (inputs, predictions) = Count(groups, ranks);
+        var predicting = predictions - (groups.Count * Math.Max(0, ranks - 1));
+        using var tokens = new PooledInts(inputs);
+        using var positions = new PooledInts(inputs);
+        using var predictors = new PooledInts(predicting);
+        using var rows = new PooledInts(predictions);
+        using var predictorOf = new PooledInts(predictions);
+        using var targets = new PooledInts(predictions);
+        using var offsets = new PooledInts((groups.Count * ranks) + 1);
+        var segments = new List<Segment>(groups.Count * (ranks + 1));
+
+        // Where each completion's predictions stand: all of rank 0, then all of rank 1.
+        offsets.Add(0);
+        for (var rank = 0; rank < ranks; rank++)
+        {
+            foreach (var group in groups)
+            {
+                offsets.Add(offsets.Values[offsets.Count - 1] + group.Completions[rank].Length);
+            }
+        }
         for (var g = 0; g < groups.Count; g++)
         {
             var (prompt, completions) = groups[g];
-            if (prompt.Length == 0 || completions.Count != ranks || completions.Any(static c => c.Length == 0))
-            {
-                throw new ArgumentException($"group {g}: prompt and completions must not be empty, and each group has {ranks} of them");
-            }
             var root = tokens.Count;
-            Append(prompt, prompt.Length, 0);
             segments.Add(new Segment(0, 0, root, prompt.Length));
+            Append(prompt, prompt.Length, 0);
+            var last = predictors.Count;
+            if (ranks > 0)
+            {
+                predictors.Add(tokens.Count - 1);
+            }
             for (var rank = 0; rank < ranks; rank++)
             {
-                firstRows[g, rank] = tokens.Count;
-                var length = completions[rank].Length - 1;
-                if (length > 0)
+                var completion = completions[rank];
+                var (first, predictor) = (tokens.Count, predictors.Count);
+                if (completion.Length > 1)
                 {
-                    segments.Add(new Segment(root, prompt.Length, tokens.Count, length));
-                    Append(completions[rank], length, prompt.Length);
+                    segments.Add(new Segment(root, prompt.Length, first, completion.Length - 1));
+                    Append(completion, completion.Length - 1, prompt.Length);
                 }
-            }
-        }
-
-        var rows = new List<int>();
-        var targets = new List<int>();
-        var offsets = new List<int> { 0 };
-        for (var rank = 0; rank < ranks; rank++)
-        {
-            var root = 0;
-            for (var g = 0; g < groups.Count; g++)
-            {
-                var completion = groups[g].Completions[rank];
                 for (var i = 0; i < completion.Length; i++)
                 {
-                    rows.Add(i == 0 ? root + groups[g].Prompt.Length - 1 : firstRows[g, rank] + i - 1);
-                    targets.Add(completion[i]);
+                    var at = offsets.Values[(rank * groups.Count) + g] + i;
+                    rows.Values[at] = i == 0 ? root + prompt.Length - 1 : first + i - 1;
+                    predictorOf.Values[at] = i == 0 ? last : predictor + i - 1;
+                    targets.Values[at] = completion[i];
+                    if (i > 0)
+                    {
+                        predictors.Add(first + i - 1);
+                    }
                 }
-                offsets.Add(rows.Count);
-                root += groups[g].Prompt.Length + groups[g].Completions.Sum(static c => c.Length - 1);
             }
         }
-        List<int> predictors = [.. rows.Distinct().Order()];
         return new PackedBatch(
-            Index(backend, tokens), Index(backend, positions), Index(backend, rows), Index(backend, predictors),
-            Index(backend, rows.ConvertAll(row => predictors.BinarySearch(row))), Index(backend, targets), Index(backend, offsets),
-            SegmentLayout.Validate([.. segments], tokens.Count), groups.Count * ranks);
+            Index(tokens.Values), Index(positions.Values), Index(rows.Values), Index(predictors.Values), Index(predictorOf.Values),
+            Index(targets.Values), Index(offsets.Values), SegmentLayout.Validate(CollectionsMarshal.AsSpan(segments), inputs), groups.Count * ranks);
 
         void Append(int[] ids, int count, int firstPosition)
         {
@@ -133,12 +148,32 @@ public sealed class PackedBatch
                 positions.Add(firstPosition + i);
             }
         }
+
+        IndexBuffer Index(ReadOnlySpan<int> values)
+        {
+            var buffer = backend.Memory.RentIndex(values.Length);
+            backend.Upload(values, buffer);
+            return buffer;
+        }
     }
 
-    private static IndexBuffer Index(IBackend backend, List<int> values)
+    private static (int Inputs, int Predictions) Count(IReadOnlyList<PromptGroup> groups, int ranks)
     {
-        var buffer = backend.Memory.RentIndex(values.Count);
-        backend.Upload([.. values], buffer);
-        return buffer;
+        var (inputs, predictions) = (0, 0);
+        for (var g = 0; g < groups.Count; g++)
+        {
+            var (prompt, completions) = groups[g];
+            if (prompt.Length == 0 || completions.Count != ranks || completions.Any(static c => c.Length == 0))
+            {
+                throw new ArgumentException($"group {g}: prompt and completions must not be empty, and each group has {ranks} of them");
+            }
+            inputs += prompt.Length;
+            foreach (var completion in completions)
+            {
+                inputs += completion.Length - 1;
+                predictions += completion.Length;
+            }
+        }
+        return (inputs, predictions);
     }
 }

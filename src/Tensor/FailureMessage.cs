@@ -1,0 +1,22 @@
+using System.Runtime.CompilerServices;
+
+namespace TinyDpo.Tensors;
+
+/// <summary>An interpolated string that is put together only where a condition fails: checks are on the path of every op.</summary>
+[InterpolatedStringHandler]
+public ref struct FailureMessage
+{
+    private DefaultInterpolatedStringHandler _text;
+
+    public FailureMessage(int literalLength, int formattedCount, bool condition, out bool fails)
+    {
+        fails = !condition;
+        _text = fails ? new DefaultInterpolatedStringHandler(literalLength, formattedCount) : default;
+    }
+
+    public void AppendLiteral(string text) => _text.AppendLiteral(text);
+
+    public void AppendFormatted<T>(T value) => _text.AppendFormatted(value);
+
+    public string Text() => _text.ToStringAndClear();
+}
