@@ -148,6 +148,15 @@ internal sealed class ContractTests
     }
 
     [Test]
+    public void BenchRooflineHasARowAKernel()
+    {
+        File.WriteAllText(_folder.File("workload.json"), TinyWorkload.Json);
+        var run = CommandLineRun.Of("bench", "roofline", _folder.File("workload.json"), "--steps", "2", "--threads", "1", "--json").Succeeded();
+        var kernels = run.Lines.Select(static line => JsonElement.Parse(line).GetProperty("kernel").GetString()).ToList();
+        Assert.That(kernels, Does.Contain("SegmentAttentionBackward").And.Contain("AdamW").And.Contain("Gemm A B^T"));
+    }
+
+    [Test]
     public void BenchPrintsTheKeysOfThePeer()
     {
         File.WriteAllText(_folder.File("workload.json"), TinyWorkload.Json);

@@ -7,7 +7,7 @@ namespace TinyDpo.Cli;
 /// <summary>tinydpo bench: how long things take.</summary>
 internal static class BenchCommand
 {
-    public static Command Create() => new("bench", "Measure.") { Step(), Roofline() };
+    public static Command Create() => new("bench", "Measure.") { Step(), Kernels(), Roofline() };
 
     private static Command Step()
     {
@@ -56,6 +56,24 @@ internal static class BenchCommand
             var roofline = StepRoofline.Run(work, parsed.GetValue(steps), backend);
             RooflineTable.Print(roofline, parsed.GetValue(json));
             return CommandLine.Success;
+        });
+        return command;
+    }
+
+    private static Command Kernels()
+    {
+        var threads = CommonOptions.Threads();
+        var filter = new Option<string?>("--filter") { Description = "Only kernels whose name holds this.", HelpName = "TEXT" };
+        var json = new Option<bool>("--json") { Description = "A JSON object a kernel." };
+        var command = new Command("kernels", "Every kernel that training time goes to: speed, share of the limit, error against double.")
+        {
+            filter, threads, json,
+        };
+        command.SetAction(parsed =>
+        {
+            using var backend = new CpuBackend(parsed.GetValue(threads) ?? CommonOptions.DefaultThreads());
+            var specs = KernelCases.All().Where(s => s.Kernel.Contains(parsed.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase));
+            return KernelRows.Print(KernelTable.Run(backend, specs), parsed.GetValue(json)) ? CommandLine.Success : CommandLine.Failure;
         });
         return command;
     }

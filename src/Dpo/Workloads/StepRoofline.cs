@@ -21,7 +21,7 @@ public sealed record RooflineRow(string Kernel, string Shape, int Calls, double 
 /// <param name="StepSeconds">The shortest step.</param>
 /// <param name="BetweenSeconds">The least of a step that lay between the kernels.</param>
 /// <param name="Peak">Operations a second at most; the best of a measurement after each step.</param>
-/// <param name="Bandwidth">Bytes a second that a copy far larger than the caches moves, read and written; measured likewise.</param>
+/// <param name="Bandwidth">Bytes a second from memory: <see cref="MemoryBandwidth"/>; measured likewise.</param>
 public sealed record StepRoofline(IReadOnlyList<RooflineRow> Rows, double StepSeconds, double BetweenSeconds, double Peak, double Bandwidth)
 {
     /// <summary>The share of its limit that a kernel reaches: the lower of the peak and what the bandwidth allows at its intensity.</summary>

@@ -30,8 +30,8 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <summary>Floating-point operations a second that this backend's threads could do at most: see <see cref="FmaPeak"/>.</summary>
     public double MeasurePeak() => FmaPeak.Measure(_team);
 
-    /// <summary>Bytes a second that this backend's threads could move at most: see <see cref="CopyBandwidth"/>.</summary>
-    public double MeasureBandwidth() => CopyBandwidth.Measure(_team);
+    /// <summary>Bytes a second that this backend's threads could move at most: see <see cref="MemoryBandwidth"/>.</summary>
+    public double MeasureBandwidth() => MemoryBandwidth.Measure(_team);
 
     public static int DefaultThreads() =>
         int.TryParse(Environment.GetEnvironmentVariable("TINYDPO_THREADS"), out var threads) && threads > 0

@@ -34,6 +34,11 @@ internal static unsafe class Gemm
     /// <summary>The same for elements to pack.</summary>
     private const int ElementsWorthAThread = 8192;
 
+    /// <summary>So many panels must use a tile of A before it is packed.</summary>
+    private const int PanelsWorthPackingA = 4;
+
+    private const int PageBytes = 4096;
+
     /// <summary>The length of the blocks that a sum of k terms is cut into (the last may be shorter).</summary>
     public static int DepthBlock(int k)
     {
@@ -85,7 +90,7 @@ internal static unsafe class Gemm
             Ldb = ldb,
             Alpha = alpha,
             Ldc = ldc,
-            // Rows enough for a tile are read where they are, by either stride: to pack them would cost more than it gains.
+            PacksTilesOfA = m >= kernel.Rows && PaysToPackA(transA, lda, Tiles(columnBlock, kernel.Columns)),
             PackedA = m < kernel.Rows ? Workspace.Get(0, (nint)kernel.Rows * depthBlock) : null,
             PackedB = packsOwnB ? null : Workspace.Get(1, (nint)Tiles(columnBlock, kernel.Columns) * kernel.Columns * depthBlock),
         };
@@ -146,6 +151,12 @@ internal static unsafe class Gemm
         }
     }
 
+    /// <summary>
+    /// Whether tiles of A are packed, or read where they are, which costs least in most products. A tile of a transposed A whose steps lie a
+    /// page apart is worth it once several panels use it.
+    /// </summary>
+    private static bool PaysToPackA(bool transA, int lda, int panels) => transA && (long)lda * sizeof(Real) >= PageBytes && panels >= PanelsWorthPackingA;
+
     private static int Tiles(int length, int tile) => (int)(((long)length + tile - 1) / tile);
 
     private static void PackPanels(in Block block, int from, int to)
@@ -168,6 +179,8 @@ internal static unsafe class Gemm
     private static void Compute(in Block block, int from, int to)
     {
         var ownPanel = block.PackedB == null ? Workspace.Get(2, (nint)block.TileColumns * block.Depth) : null;
+        var ownTiles = block.PacksTilesOfA ? Workspace.Get(3, (nint)block.RowTilesPerItem * block.TileRows * block.Depth) : null;
+        var packedGroup = -1;
         for (var item = from; item < to; item++)
         {
             var (group, panel) = Math.DivRem(item, block.Panels);
@@ -182,25 +195,41 @@ internal static unsafe class Gemm
             }
             var first = group * block.RowTilesPerItem;
             var last = Math.Min(first + block.RowTilesPerItem, block.RowTiles);
+            if (ownTiles != null && group != packedGroup)
+            {
+                PackTiles(block, first, last, ownTiles);
+                packedGroup = group;
+            }
             for (var tile = first; tile < last; tile++)
             {
-                ComputeTile(block, tile * block.TileRows, panel * block.TileColumns, packed);
+                var packedTile = ownTiles == null ? block.PackedA : ownTiles + ((nint)(tile - first) * block.TileRows * block.Depth);
+                ComputeTile(block, tile * block.TileRows, panel * block.TileColumns, packedTile, packed);
             }
         }
     }
 
+    private static void PackTiles(in Block block, int first, int last, Real* target)
+    {
+        for (var tile = first; tile < last; tile++, target += (nint)block.TileRows * block.Depth)
+        {
+            var row = tile * block.TileRows;
+            var source = block.A + (block.TransA ? row : row * block.Lda);
+            GemmPanel.Pack(!block.TransA, source, block.Lda, block.Depth, Math.Min(block.TileRows, block.M - row), block.TileRows, target);
+        }
+    }
+
     [SkipLocalsInit]
-    private static void ComputeTile(in Block block, int row, int column, Real* packedB)
+    private static void ComputeTile(in Block block, int row, int column, Real* packedA, Real* packedB)
     {
         var rows = Math.Min(block.TileRows, block.M - row);
         var columns = Math.Min(block.TileColumns, block.N - column);
         // The last tile starts early enough to be whole: the rows that it then has twice are computed, and left out below.
-        var repeated = block.PackedA == null ? block.TileRows - rows : 0;
+        var repeated = packedA == null ? block.TileRows - rows : 0;
         var (rowStride, stepStride) = block.TransA ? (1, block.Lda) : (block.Lda, (nint)1);
         var a = block.A + ((row - repeated) * rowStride);
-        if (block.PackedA != null)
+        if (packedA != null)
         {
-            a = block.PackedA;
+            a = packedA;
             (rowStride, stepStride) = (1, block.TileRows);
         }
         var c = block.C + (row * block.Ldc) + column;
@@ -246,6 +275,7 @@ internal static unsafe class Gemm
         public nint Ldc;
         public Real Alpha;
         public bool Accumulate;
+        public bool PacksTilesOfA;
         public Real* PackedA;
         public Real* PackedB;
         public int Panels;
