@@ -117,7 +117,8 @@ public sealed unsafe partial class CudaBackend : IBackend
             return;
         }
         _disposed = true;
-        BindThread();
+        // After an error of the card every call returns it again: giving back goes on, and hides nothing that was thrown.
+        _ = _driver.cuCtxSetCurrent(_context);
         _ = _driver.cuStreamSynchronize(_stream);
         Release();
     }
