@@ -11,6 +11,11 @@ public partial interface IBackend : IDisposable
 
     DeviceMemoryManager Memory { get; }
 
+    /// <summary>
+    /// Whether a row of a matrix product has the same bits whatever rows stand beside it, and with it a sequence's log-probs in any batch.
+    /// </summary>
+    bool BatchInvariant { get; }
+
     void Upload(ReadOnlySpan<Real> source, DeviceBuffer destination);
 
     void Upload(ReadOnlySpan<int> source, IndexBuffer destination);

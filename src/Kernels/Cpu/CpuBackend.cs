@@ -23,6 +23,8 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public string Name => "cpu";
 
+    public bool BatchInvariant => true;
+
     public int Threads => _team.Threads;
 
     public DeviceMemoryManager Memory { get; }

@@ -58,6 +58,9 @@ public sealed unsafe partial class CudaBackend : IBackend
 
     public string Name => _driver.Name;
 
+    /// <summary>False: cuBLAS may choose another order of sums for another number of rows. Our own kernels do not.</summary>
+    public bool BatchInvariant => false;
+
     public DeviceMemoryManager Memory { get; }
 
     /// <summary>Waits until all work is done.</summary>
