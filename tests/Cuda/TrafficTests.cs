@@ -7,7 +7,7 @@ namespace TinyDpo.Tests.Cuda;
 /// What the streaming kernels move at full rows, by the simulator's counters: at most 1.05 times the fewest bytes, in whole sectors, no
 /// request in more sectors than its bytes fill, and no bank conflicts.
 /// </summary>
-public class TrafficTests() : KernelTests(counters: true)
+public class TrafficTests() : KernelTests(CudaDevice.Simulated, counters: true)
 {
     private const double Limit = 1.05;
     private const int SectorBytes = 32;
@@ -59,7 +59,7 @@ public class TrafficTests() : KernelTests(counters: true)
     {
         var n = rows * columns;
         float[] x = DevicePair.Numbers(1, 4096), matrix = [.. Enumerable.Range(0, n).Select(i => x[i * 7 % 4096])];
-        Run([matrix, matrix, matrix, x[..columns], x[..columns], new float[columns], new float[rows], new float[rows]], (backend, b) =>
+        Run([matrix, matrix, matrix, matrix[..columns], matrix[..columns], new float[columns], new float[rows], new float[rows]], (backend, b) =>
         {
             backend.RmsNorm(b[0], b[3], rows, columns, 1e-5f, b[1], b[6]);
             backend.RmsNormBackwardInput(b[0], b[3], b[6], b[1], rows, columns, b[2], accumulate: false);
@@ -105,7 +105,7 @@ public class TrafficTests() : KernelTests(counters: true)
     private void Run(float[][] arrays, Action<IBackend, DeviceBuffer[]> call)
     {
         Devices.TakeCounters();
-        DevicePair.Run(Devices.Sim, 0, arrays, call);
+        DevicePair.Run(Devices.Cuda, 0, arrays, call);
         var counters = Devices.TakeCounters();
         Assert.That(counters, Is.Not.Empty);
         Assert.Multiple(() =>

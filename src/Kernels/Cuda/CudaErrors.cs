@@ -39,7 +39,7 @@ internal static unsafe class CudaErrors
         "CUDA_ERROR_JIT_COMPILER_NOT_FOUND" => "install all of NVIDIA's driver: its PTX compiler (libnvidia-ptxjitcompiler) is missing",
         "CUDA_ERROR_NO_BINARY_FOR_GPU" => "the card is too old: compute capability 7.0 is needed",
         "CUDA_ERROR_ILLEGAL_ADDRESS" or "CUDA_ERROR_MISALIGNED_ADDRESS" or "CUDA_ERROR_LAUNCH_FAILED" =>
-            "this is a fault of that kernel or of one before it: repeat with --device sim, which names the line, and report it",
+            "a kernel is at fault, this one or an earlier one: repeat with --device sim, which names its line, and report it",
         _ => "see `tinydpo devices`, or use --device cpu",
     };
 }
