@@ -642,10 +642,10 @@ extern "C" __global__ void __launch_bounds__(256) scatter_add_rows(
 // Norms: RMSNorm and LayerNorm, forward and backward.
 // ---------------------------------------------------------------------------------------------------------------------------------------
 
-// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 5888, the block a row; _long
+// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 8192, the block a row; _long
 // beyond. The first two hold the row in registers between its sum and the last pass, so that it is read once, and the weights in shared
-// memory (4 bytes a column, 8 with a bias) for all rows of the block; _long reads row and weights again in every pass, which a level 2 cache
-// may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Must move the rows of each
+// memory for all rows of the block (4 bytes a column; a bias the same in _warp, but in registers in _block, where a thread has the same
+// columns of every row); _long reads row and weights again in every pass, which a level 2 cache may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Must move the rows of each
 // matrix and the weights once. Moves the weights once a block: with R rows a block 1 + 1/2R times the fewest bytes (forward, one vector),
 // 1 + 1/R (two), 1 + 1/3R (backward). Where columns is a multiple of 4 a thread has packs of 4 neighbours, else of 1.
 template <bool Held> static __device__ __forceinline__ void stage(const float* numbers, unsigned columns, float* shared) {
@@ -745,11 +745,14 @@ template <int T, int N, bool Held, int W> static __device__ __forceinline__ void
     const float* x, const float* weight, const float* bias, unsigned rows, unsigned columns, float epsilon, unsigned rowsOfBlock, float* y,
     float* mean, float* reciprocal) {
     float *staged = (float*)dynamicShared, *stagedBias = staged + (columns + 3) / 4 * 4;
+    const bool OwnBias = Held && T > 32;
     stage<Held>(weight, columns, staged);
-    stage<Held>(bias, columns, stagedBias);
+    stage<Held && !OwnBias>(bias, columns, stagedBias);
     if (Held) __syncthreads();
     bool wide = aligned(x) && aligned(y), wideWeight = aligned(weight), wideBias = aligned(bias);
     RowThreads<T> threads;
+    Pack<W> own[OwnBias ? N / W : 1];
+    if constexpr (OwnBias) each_pack<T, N, W>(0, columns, threads.rank, [&](int k, unsigned j) { own[k] = load<W>(bias + j, wideBias); });
     unsigned row = blockIdx.x * rowsOfBlock;
     unsigned end = rows - row < rowsOfBlock ? rows : row + rowsOfBlock;
     for (row += threadIdx.x / T; row < end; row += Threads / T) {
@@ -788,7 +791,9 @@ template <int T, int N, bool Held, int W> static __device__ __forceinline__ void
                     for (int c = 0; c < W; c++) v[k].v[c] = v[k].v[c] - center;
                 }
                 Pack<W> w = Held ? load<W>(staged + j, true) : load<W>(weight + j, wideWeight);
-                Pack<W> b = Held ? load<W>(stagedBias + j, true) : load<W>(bias + j, wideBias);
+                Pack<W> b;
+                if constexpr (OwnBias) b = own[k];
+                else b = Held ? load<W>(stagedBias + j, true) : load<W>(bias + j, wideBias);
 #pragma unroll
                 for (int c = 0; c < W; c++) w.v[c] = v[k].v[c] * r * w.v[c] + b.v[c];
                 store<W>(w, rowY + j, wide);
@@ -860,7 +865,7 @@ template <int T, int N, bool Held, int W> static __device__ __forceinline__ void
     }
 #define NORM(name, parameters, arguments)                                                                                                \
     NORM_BY_LENGTH(name, warp, 32, 32, true, parameters, arguments)                                                                      \
-    NORM_BY_LENGTH(name, block, 256, 24, true, parameters, arguments)                                                                    \
+    NORM_BY_LENGTH(name, block, 256, 32, true, parameters, arguments)                                                                    \
     NORM_BY_LENGTH(name, long, 256, 24, false, parameters, arguments)
 
 NORM(rms_norm,

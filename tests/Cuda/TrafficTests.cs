@@ -55,6 +55,7 @@ public class TrafficTests() : KernelTests(CudaDevice.Simulated, counters: true)
     /// <summary>Rows for the kernel of a warp and that of a block; weights are needed once.</summary>
     [TestCase(2048, 512)]
     [TestCase(1024, 2048)]
+    [TestCase(1024, 8192)]
     public void NormsMoveTheFewestBytes(int rows, int columns)
     {
         var n = rows * columns;
