@@ -1236,6 +1236,9 @@ static __device__ __forceinline__ u64 block_max(u64 v) {
 
 struct Found { unsigned key; u64 before; };
 
+// Where the bin of a digit lies: digits 8 apart, which neighbouring lanes read together, are neighbours.
+static __device__ __forceinline__ unsigned bin_of(unsigned digit) { return digit % 8 * 32 + digit / 8; }
+
 // From the largest logit down, a word measures 1 (Count) or its weight. Finds the key of the word with which the sum reaches the goal (at
 // least 1, at most the sum of all), and the sum of all larger keys. Radix search: four times a histogram of the next 8 bits among the words
 // that share the bits found so far; integer atomics in shared memory, whose order changes nothing.
@@ -1254,7 +1257,7 @@ template <bool Count> static __device__ __forceinline__ Found find_from_top(cons
             unsigned key = key_of(z);
             if (shift == 24 || key >> (shift + 8) == found) {
                 u64 measure = Count ? 1 : row.weight(z);
-                if (measure != 0) atomicAdd(&bins[key >> shift & 255], measure);
+                if (measure != 0) atomicAdd(&bins[bin_of(key >> shift & 255)], measure);
             }
         }
         __syncthreads();
@@ -1263,7 +1266,7 @@ template <bool Count> static __device__ __forceinline__ Found find_from_top(cons
             unsigned top = 255 - 8 * threadIdx.x;
             u64 own = 0;
 #pragma unroll
-            for (unsigned d = 0; d < 8; d++) own += bins[top - d];
+            for (unsigned d = 0; d < 8; d++) own += bins[bin_of(top - d)];
             u64 sum = own;
 #pragma unroll
             for (int lanes = 1; lanes < 32; lanes <<= 1) {
@@ -1274,7 +1277,7 @@ template <bool Count> static __device__ __forceinline__ Found find_from_top(cons
             if ((int)threadIdx.x == __ffs((int)reached) - 1) {
                 u64 total = before + sum - own;
                 unsigned d = top;
-                while (total + bins[d] < goal) total += bins[d--];
+                while (total + bins[bin_of(d)] < goal) total += bins[bin_of(d--)];
                 digit = d;
                 sumBefore = total;
             }
@@ -1335,23 +1338,27 @@ template <class Measure> static __device__ __forceinline__ void find_by_id(unsig
 // the words stand in descending order, equal ones in that of their ids: topK keeps the first k, topP of those the first whose sum reaches
 // topP times all; the word drawn is the one in which uniform times the sum of what is kept lies. Otherwise the words stand in the order of
 // their ids, which asks for no search. unit: the weight of the likeliest word, a power of two with unit * vocabulary < 2^62; a word lighter
-// than half of 1 / unit of it counts 0, which changes a draw with probability vocabulary / (2 unit) at the most. Grid: a block a row; 4.3
-// KiB of shared memory. Must read the logits once; reads them once (temperature 0), up to 4 times (all words) or up to 16 times (top-k and
-// top-p), from a cache mostly.
-extern "C" __global__ void __launch_bounds__(256) sample(
-    const float* logits, int vocabulary, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,
+// than half of 1 / unit of it counts 0, which changes a draw with probability vocabulary / (2 unit) at the most. Grid: a block a row. _block
+// up to 8192 words: the row stays in shared memory (4 bytes a word, 4.3 KiB besides) and is read once, as it must. _long beyond: reads it
+// once (temperature 0), up to 4 times (all words) or up to 16 times (top-k and top-p), from a cache mostly. Both read two numbers a warp.
+template <bool Held> static __device__ __forceinline__ void sample(
+    const float* logits, unsigned length, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,
     const int* position, int* token) {
-    unsigned r = blockIdx.x, length = vocabulary;
+    unsigned r = blockIdx.x;
+    float* held = (float*)dynamicShared;
     const float* z = logits + r * length;
 
     // The largest key with the lowest id; a NaN is larger than all.
     u64 best = 0;
     for (unsigned j = threadIdx.x; j < length; j += Threads) {
-        unsigned key = z[j] == z[j] ? key_of(z[j]) : 0xffffffffu;
+        float number = z[j];
+        if (Held) held[j] = number;
+        unsigned key = number == number ? key_of(number) : 0xffffffffu;
         u64 candidate = (u64)key << 32 | (0xffffffffu - j);
         best = candidate > best ? candidate : best;
     }
-    best = block_max(best);
+    best = block_max(best); // after its barriers all of the row is held
+    if (Held) z = held;
     float max = z[0xffffffffu - (unsigned)best];
     bool finite = fabsf(max) < __int_as_float(0x7f800000);
     if (!finite || temperature == 0.0) {
@@ -1393,6 +1400,16 @@ extern "C" __global__ void __launch_bounds__(256) sample(
     goal = (goal - drawn.before) / row.weight(number_of(drawn.key));
     find_by_id(length, goal, [&](unsigned j) { return (u64)(key_of(z[j]) == drawn.key); }, token + r);
 }
+
+#define SAMPLE(suffix, held)                                                                                                             \
+    extern "C" __global__ void __launch_bounds__(256) sample_##suffix(                                                                   \
+        const float* logits, int vocabulary, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,      \
+        const int* position, int* token) {                                                                                               \
+        sample<held>(logits, vocabulary, temperature, topK, topP, unit, seed, sequence, position, token);                                \
+    }
+
+SAMPLE(block, true)
+SAMPLE(long, false)
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
 // Optimisers: sum of squares, AdamW, SGD, RMSprop.

@@ -18,7 +18,7 @@ public class SamplingKernelTests(CudaDevice device) : KernelTests(device)
     [TestCase(0.7, 50, 0.8)]
     public void TheTokensAreThoseOfTheCpu(double temperature, int topK, double topP)
     {
-        foreach (var words in new[] { 1, 5, 33, 512, 8191 })
+        foreach (var words in new[] { 1, 5, 33, 512, 8191, 8193 })
         {
             const int rows = 12;
             float[] logits = [.. DevicePair.Numbers(words, rows * words).Select(static v => 3 * v)];

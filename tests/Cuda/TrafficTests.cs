@@ -89,6 +89,19 @@ public class TrafficTests() : KernelTests(CudaDevice.Simulated, counters: true)
         });
     }
 
+    /// <summary>The row that a token is drawn from is read once, however often it is searched.</summary>
+    [TestCase(0, 1.0)]
+    [TestCase(40, 1.0)]
+    [TestCase(0, 0.9)]
+    public void SamplingMovesTheFewestBytes(int topK, double topP)
+    {
+        const int rows = 8, words = 8192;
+        int[] ids = [.. Enumerable.Range(0, rows)];
+        Run([DevicePair.Numbers(1, rows * words)], (backend, b) => backend.Sample(
+            b[0], rows, words, new SamplingOptions(1, topK, topP), 1, DevicePair.Indices(backend, ids), DevicePair.Indices(backend, ids),
+            DevicePair.Indices(backend, ids)));
+    }
+
     /// <summary>What lanes of one request name together is needed once: needed bytes are never more than those moved.</summary>
     [Test]
     public void RowsThatAreNamedTogetherAreNeededOnce()
