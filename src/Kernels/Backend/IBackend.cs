@@ -16,6 +16,9 @@ public partial interface IBackend : IDisposable
     /// </summary>
     bool BatchInvariant { get; }
 
+    /// <summary>Waits until all work is done, for who takes its time. Downloads wait by themselves.</summary>
+    void Synchronise();
+
     void Upload(ReadOnlySpan<Real> source, DeviceBuffer destination);
 
     void Upload(ReadOnlySpan<int> source, IndexBuffer destination);

@@ -29,6 +29,11 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public DeviceMemoryManager Memory { get; }
 
+    /// <summary>Every call has done its work when it returns.</summary>
+    public void Synchronise()
+    {
+    }
+
     /// <summary>Floating-point operations a second that this backend's threads could do at most: see <see cref="FmaPeak"/>.</summary>
     public double MeasurePeak() => FmaPeak.Measure(_team);
 

@@ -63,7 +63,6 @@ public sealed unsafe partial class CudaBackend : IBackend
 
     public DeviceMemoryManager Memory { get; }
 
-    /// <summary>Waits until all work is done.</summary>
     public void Synchronise()
     {
         BindThread();
