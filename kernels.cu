@@ -642,10 +642,10 @@ extern "C" __global__ void __launch_bounds__(256) scatter_add_rows(
 // Norms: RMSNorm and LayerNorm, forward and backward.
 // ---------------------------------------------------------------------------------------------------------------------------------------
 
-// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 5888, the block a row; _long
+// Each kernel comes three times, by the length of a row: _warp up to 1024 columns, a warp a row; _block up to 8192, the block a row; _long
 // beyond. The first two hold the row in registers between its sum and the last pass, so that it is read once, and the weights in shared
-// memory (4 bytes a column, 8 with a bias) for all rows of the block; _long reads row and weights again in every pass, which a level 2 cache
-// may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Must move the rows of each
+// memory for all rows of the block (4 bytes a column; a bias the same in _warp, but in registers in _block, where a thread has the same
+// columns of every row); _long reads row and weights again in every pass, which a level 2 cache may or may not make cheap. Grid: ceil(rows / rowsOfBlock) blocks. Must move the rows of each
 // matrix and the weights once. Moves the weights once a block: with R rows a block 1 + 1/2R times the fewest bytes (forward, one vector),
 // 1 + 1/R (two), 1 + 1/3R (backward). Where columns is a multiple of 4 a thread has packs of 4 neighbours, else of 1.
 template <bool Held> static __device__ __forceinline__ void stage(const float* numbers, unsigned columns, float* shared) {
@@ -745,11 +745,14 @@ template <int T, int N, bool Held, int W> static __device__ __forceinline__ void
     const float* x, const float* weight, const float* bias, unsigned rows, unsigned columns, float epsilon, unsigned rowsOfBlock, float* y,
     float* mean, float* reciprocal) {
     float *staged = (float*)dynamicShared, *stagedBias = staged + (columns + 3) / 4 * 4;
+    const bool OwnBias = Held && T > 32;
     stage<Held>(weight, columns, staged);
-    stage<Held>(bias, columns, stagedBias);
+    stage<Held && !OwnBias>(bias, columns, stagedBias);
     if (Held) __syncthreads();
     bool wide = aligned(x) && aligned(y), wideWeight = aligned(weight), wideBias = aligned(bias);
     RowThreads<T> threads;
+    Pack<W> own[OwnBias ? N / W : 1];
+    if constexpr (OwnBias) each_pack<T, N, W>(0, columns, threads.rank, [&](int k, unsigned j) { own[k] = load<W>(bias + j, wideBias); });
     unsigned row = blockIdx.x * rowsOfBlock;
     unsigned end = rows - row < rowsOfBlock ? rows : row + rowsOfBlock;
     for (row += threadIdx.x / T; row < end; row += Threads / T) {
@@ -788,7 +791,9 @@ template <int T, int N, bool Held, int W> static __device__ __forceinline__ void
                     for (int c = 0; c < W; c++) v[k].v[c] = v[k].v[c] - center;
                 }
                 Pack<W> w = Held ? load<W>(staged + j, true) : load<W>(weight + j, wideWeight);
-                Pack<W> b = Held ? load<W>(stagedBias + j, true) : load<W>(bias + j, wideBias);
+                Pack<W> b;
+                if constexpr (OwnBias) b = own[k];
+                else b = Held ? load<W>(stagedBias + j, true) : load<W>(bias + j, wideBias);
 #pragma unroll
                 for (int c = 0; c < W; c++) w.v[c] = v[k].v[c] * r * w.v[c] + b.v[c];
                 store<W>(w, rowY + j, wide);
@@ -860,7 +865,7 @@ template <int T, int N, bool Held, int W> static __device__ __forceinline__ void
     }
 #define NORM(name, parameters, arguments)                                                                                                \
     NORM_BY_LENGTH(name, warp, 32, 32, true, parameters, arguments)                                                                      \
-    NORM_BY_LENGTH(name, block, 256, 24, true, parameters, arguments)                                                                    \
+    NORM_BY_LENGTH(name, block, 256, 32, true, parameters, arguments)                                                                    \
     NORM_BY_LENGTH(name, long, 256, 24, false, parameters, arguments)
 
 NORM(rms_norm,
@@ -1231,6 +1236,9 @@ static __device__ __forceinline__ u64 block_max(u64 v) {
 
 struct Found { unsigned key; u64 before; };
 
+// Where the bin of a digit lies: digits 8 apart, which neighbouring lanes read together, are neighbours.
+static __device__ __forceinline__ unsigned bin_of(unsigned digit) { return digit % 8 * 32 + digit / 8; }
+
 // From the largest logit down, a word measures 1 (Count) or its weight. Finds the key of the word with which the sum reaches the goal (at
 // least 1, at most the sum of all), and the sum of all larger keys. Radix search: four times a histogram of the next 8 bits among the words
 // that share the bits found so far; integer atomics in shared memory, whose order changes nothing.
@@ -1249,7 +1257,7 @@ template <bool Count> static __device__ __forceinline__ Found find_from_top(cons
             unsigned key = key_of(z);
             if (shift == 24 || key >> (shift + 8) == found) {
                 u64 measure = Count ? 1 : row.weight(z);
-                if (measure != 0) atomicAdd(&bins[key >> shift & 255], measure);
+                if (measure != 0) atomicAdd(&bins[bin_of(key >> shift & 255)], measure);
             }
         }
         __syncthreads();
@@ -1258,7 +1266,7 @@ template <bool Count> static __device__ __forceinline__ Found find_from_top(cons
             unsigned top = 255 - 8 * threadIdx.x;
             u64 own = 0;
 #pragma unroll
-            for (unsigned d = 0; d < 8; d++) own += bins[top - d];
+            for (unsigned d = 0; d < 8; d++) own += bins[bin_of(top - d)];
             u64 sum = own;
 #pragma unroll
             for (int lanes = 1; lanes < 32; lanes <<= 1) {
@@ -1269,7 +1277,7 @@ template <bool Count> static __device__ __forceinline__ Found find_from_top(cons
             if ((int)threadIdx.x == __ffs((int)reached) - 1) {
                 u64 total = before + sum - own;
                 unsigned d = top;
-                while (total + bins[d] < goal) total += bins[d--];
+                while (total + bins[bin_of(d)] < goal) total += bins[bin_of(d--)];
                 digit = d;
                 sumBefore = total;
             }
@@ -1330,23 +1338,27 @@ template <class Measure> static __device__ __forceinline__ void find_by_id(unsig
 // the words stand in descending order, equal ones in that of their ids: topK keeps the first k, topP of those the first whose sum reaches
 // topP times all; the word drawn is the one in which uniform times the sum of what is kept lies. Otherwise the words stand in the order of
 // their ids, which asks for no search. unit: the weight of the likeliest word, a power of two with unit * vocabulary < 2^62; a word lighter
-// than half of 1 / unit of it counts 0, which changes a draw with probability vocabulary / (2 unit) at the most. Grid: a block a row; 4.3
-// KiB of shared memory. Must read the logits once; reads them once (temperature 0), up to 4 times (all words) or up to 16 times (top-k and
-// top-p), from a cache mostly.
-extern "C" __global__ void __launch_bounds__(256) sample(
-    const float* logits, int vocabulary, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,
+// than half of 1 / unit of it counts 0, which changes a draw with probability vocabulary / (2 unit) at the most. Grid: a block a row. _block
+// up to 8192 words: the row stays in shared memory (4 bytes a word, 4.3 KiB besides) and is read once, as it must. _long beyond: reads it
+// once (temperature 0), up to 4 times (all words) or up to 16 times (top-k and top-p), from a cache mostly. Both read two numbers a warp.
+template <bool Held> static __device__ __forceinline__ void sample(
+    const float* logits, unsigned length, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,
     const int* position, int* token) {
-    unsigned r = blockIdx.x, length = vocabulary;
+    unsigned r = blockIdx.x;
+    float* held = (float*)dynamicShared;
     const float* z = logits + r * length;
 
     // The largest key with the lowest id; a NaN is larger than all.
     u64 best = 0;
     for (unsigned j = threadIdx.x; j < length; j += Threads) {
-        unsigned key = z[j] == z[j] ? key_of(z[j]) : 0xffffffffu;
+        float number = z[j];
+        if (Held) held[j] = number;
+        unsigned key = number == number ? key_of(number) : 0xffffffffu;
         u64 candidate = (u64)key << 32 | (0xffffffffu - j);
         best = candidate > best ? candidate : best;
     }
-    best = block_max(best);
+    best = block_max(best); // after its barriers all of the row is held
+    if (Held) z = held;
     float max = z[0xffffffffu - (unsigned)best];
     bool finite = fabsf(max) < __int_as_float(0x7f800000);
     if (!finite || temperature == 0.0) {
@@ -1388,6 +1400,16 @@ extern "C" __global__ void __launch_bounds__(256) sample(
     goal = (goal - drawn.before) / row.weight(number_of(drawn.key));
     find_by_id(length, goal, [&](unsigned j) { return (u64)(key_of(z[j]) == drawn.key); }, token + r);
 }
+
+#define SAMPLE(suffix, held)                                                                                                             \
+    extern "C" __global__ void __launch_bounds__(256) sample_##suffix(                                                                   \
+        const float* logits, int vocabulary, double temperature, int topK, double topP, double unit, u64 seed, const int* sequence,      \
+        const int* position, int* token) {                                                                                               \
+        sample<held>(logits, vocabulary, temperature, topK, topP, unit, seed, sequence, position, token);                                \
+    }
+
+SAMPLE(block, true)
+SAMPLE(long, false)
 
 // ---------------------------------------------------------------------------------------------------------------------------------------
 // Optimisers: sum of squares, AdamW, SGD, RMSprop.

@@ -77,8 +77,8 @@ template <class Function, class Exact> static Worst scan(Function function, Exac
             }
         }
         std::lock_guard<std::mutex> guard(lock);
-        // The least argument of equal errors, so that the table does not depend on the threads.
-        if (mine.ulp > worst.ulp || (mine.ulp == worst.ulp && mine.ulp > 0 && mine.at < worst.at)) {
+        // Of equal errors that of the least bits, which each thread meets first: the table does not depend on the threads.
+        if (mine.ulp > worst.ulp || (mine.ulp == worst.ulp && (unsigned)__float_as_int(mine.at) < (unsigned)__float_as_int(worst.at))) {
             worst = mine;
         }
     };

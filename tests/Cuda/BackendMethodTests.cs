@@ -19,6 +19,7 @@ public class BackendMethodTests
         [nameof(IBackend.Download)] = nameof(ICudaDriver.cuMemcpyDtoHAsync),
         [nameof(IBackend.Copy)] = nameof(ICudaDriver.cuMemcpyDtoDAsync),
         [nameof(IBackend.Fill)] = nameof(ICudaDriver.cuMemsetD32Async),
+        [nameof(IBackend.Synchronise)] = nameof(ICudaDriver.cuStreamSynchronize),
     };
 
     private static IEnumerable<TestCaseData> Methods() =>

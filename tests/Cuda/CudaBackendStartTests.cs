@@ -29,6 +29,7 @@ public class CudaBackendStartTests : StubTests
         backend.Dispose();
         Assert.That(stub.Calls(), Is.EqualTo(new[]
         {
+            "cuCtxSetCurrent 0xf1f2f3f400000001",
             "cuStreamSynchronize 0xf1f2f3f400000005",
             "cublasDestroy_v2 0xf1f2f3f400000007",
             "cuMemFree_v2 0xc1c2c3c400000100",
@@ -77,6 +78,32 @@ public class CudaBackendStartTests : StubTests
             var names = stub.Calls().Select(static call => call.Split(' ')[0]).ToList();
             Assert.That(string.Join(' ', names.Skip(names.IndexOf(parts[1]) + 1).Where(static name => name != "cuGetErrorName")), Is.EqualTo(parts[2]));
         });
+
+    /// <summary>After an error every call of the card may return it, on a new thread the first one already.</summary>
+    [Test]
+    public void AFailedCardIsGivenBackWithoutAnotherError() => EngineCopy.Run(StubFolder, static folder =>
+    {
+        using var stub = new StubSession(folder);
+        var backend = new CudaBackend(new NativeCudaDriver());
+        stub.Calls();
+        stub.Fail("cuCtxSetCurrent", 700);
+        Exception? thrown = null;
+        var thread = new Thread(() =>
+        {
+            try
+            {
+                backend.Dispose();
+            }
+            catch (CudaException e)
+            {
+                thrown = e;
+            }
+        });
+        thread.Start();
+        thread.Join();
+        Assert.That(thrown, Is.Null);
+        Assert.That(stub.Calls()[^1], Is.EqualTo("cuDevicePrimaryCtxRelease_v2 40"));
+    });
 
     [Test]
     public void OnTheSimulatorARefusedStartLeavesNothing() => Assert.That(

@@ -3,21 +3,26 @@ using TinyDpo.Simulator;
 
 namespace TinyDpo.Tests.Cuda;
 
-/// <summary>The CPU and the simulated GPU, for calls that are made on both.</summary>
+/// <summary>The CPU and a CUDA device, for calls that are made on both.</summary>
 internal sealed class DevicePair : IDisposable
 {
-    private readonly SimulatedCudaDriver _driver;
+    private readonly SimulatedCudaDriver? _counting;
 
-    public DevicePair(bool counters = false)
+    /// <param name="device">The CUDA device.</param>
+    /// <param name="counters">Whether launches are counted, which only the simulated one does.</param>
+    public DevicePair(CudaDevice device, bool counters = false)
     {
+        if (counters)
+        {
+            _counting = new SimulatedCudaDriver(new SimulatorOptions { Counters = true });
+        }
+        Cuda = _counting is null ? CudaDevices.Open(device) : new CudaBackend(_counting);
         Cpu = new CpuBackend(threads: 1);
-        _driver = new SimulatedCudaDriver(new SimulatorOptions { Counters = counters });
-        Sim = new CudaBackend(_driver);
     }
 
     public CpuBackend Cpu { get; }
 
-    public CudaBackend Sim { get; }
+    public CudaBackend Cuda { get; }
 
     /// <summary>Numbers from a normal distribution; no two values of <paramref name="which"/> give the same.</summary>
     public static float[] Numbers(int which, int count) =>
@@ -60,7 +65,7 @@ internal sealed class DevicePair : IDisposable
     public void RequireSameBits(int offset, float[][] arrays, Action<IBackend, DeviceBuffer[]> call)
     {
         var expected = Run(Cpu, offset, arrays, call);
-        var actual = Run(Sim, offset, arrays, call);
+        var actual = Run(Cuda, offset, arrays, call);
         for (var k = 0; k < arrays.Length; k++)
         {
             RequireSameBits(expected[k], actual[k], $"array {k}");
@@ -97,15 +102,15 @@ internal sealed class DevicePair : IDisposable
     /// <summary>What the launches since the last call of this cost, by kernel.</summary>
     public IReadOnlyDictionary<string, LaunchCounters> TakeCounters()
     {
-        Sim.Synchronise();
-        var counters = _driver.Counters.ToDictionary(static c => c.Kernel);
-        _driver.ResetCounters();
+        Cuda.Synchronise();
+        var counters = _counting!.Counters.ToDictionary(static c => c.Kernel);
+        _counting.ResetCounters();
         return counters;
     }
 
     public void Dispose()
     {
         Cpu.Dispose();
-        Sim.Dispose();
+        Cuda.Dispose();
     }
 }

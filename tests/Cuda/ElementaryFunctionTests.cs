@@ -3,7 +3,9 @@ using TinyDpo.Kernels;
 namespace TinyDpo.Tests.Cuda;
 
 /// <summary>The elementary functions of kernels.cu have the bits of VectorMath, over all floats with a stride.</summary>
-public class ElementaryFunctionTests
+[TestFixture(CudaDevice.Simulated)]
+[TestFixture(CudaDevice.Card, Category = "Gpu")]
+public class ElementaryFunctionTests(CudaDevice device)
 {
     private static readonly UnaryFunction[] s_functions =
         [UnaryFunction.Exp, UnaryFunction.Log, UnaryFunction.Tanh, UnaryFunction.Sigmoid, UnaryFunction.LogSigmoid, UnaryFunction.Gelu];
@@ -15,9 +17,9 @@ public class ElementaryFunctionTests
     [Category("Long")]
     public void AgreeEverywhereAtAFineStride([ValueSource(nameof(s_functions))] UnaryFunction f) => Sweep(f, 1009);
 
-    private static void Sweep(UnaryFunction f, uint stride)
+    private void Sweep(UnaryFunction f, uint stride)
     {
-        using var devices = new DevicePair();
+        using var devices = new DevicePair(device);
         const int batch = 1 << 20;
         for (ulong bits = 0; bits < 1UL << 32; bits += (ulong)stride * batch)
         {

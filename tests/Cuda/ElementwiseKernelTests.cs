@@ -2,7 +2,9 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests.Cuda;
 
-public class ElementwiseKernelTests : KernelTests
+[TestFixture(CudaDevice.Simulated)]
+[TestFixture(CudaDevice.Card, Category = "Gpu")]
+public class ElementwiseKernelTests(CudaDevice device) : KernelTests(device)
 {
     private static readonly int[] s_sizes = [0, 1, 31, 33, 1000, 8191];
 

@@ -2,7 +2,9 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests.Cuda;
 
-public class LogProbKernelTests : KernelTests
+[TestFixture(CudaDevice.Simulated)]
+[TestFixture(CudaDevice.Card, Category = "Gpu")]
+public class LogProbKernelTests(CudaDevice device) : KernelTests(device)
 {
     private static readonly (int Rows, int Words)[] s_shapes =
         [(0, 5), (1, 1), (9, 31), (10, 33), (17, 512), (3, 1000), (2, 1024), (2, 1025), (3, 8191), (2, 32_000)];
@@ -13,7 +15,7 @@ public class LogProbKernelTests : KernelTests
         var (rows, words) = shape;
         float[] logits = [.. DevicePair.Numbers(1, rows * words).Select(static v => 6 * v)];
         var targets = Targets(rows, words);
-        var results = Gather(Devices.Sim, offset, logits, targets, words);
+        var results = Gather(Devices.Cuda, offset, logits, targets, words);
         for (var r = 0; r < rows; r++)
         {
             var row = logits.AsSpan(r * words, words);
@@ -28,8 +30,8 @@ public class LogProbKernelTests : KernelTests
     {
         var row = DevicePair.Numbers(1, words);
         float[] batch = [.. DevicePair.Numbers(2, 19 * words), .. row];
-        var alone = Gather(Devices.Sim, 3, row, [0, 0, 7], words);
-        var together = Gather(Devices.Sim, 0, batch, [0, 0, .. Enumerable.Repeat(7, 20)], words);
+        var alone = Gather(Devices.Cuda, 3, row, [0, 0, 7], words);
+        var together = Gather(Devices.Cuda, 0, batch, [0, 0, .. Enumerable.Repeat(7, 20)], words);
         Assert.That(together[2][^1], Is.EqualTo(alone[2][^1]));
     }
 
@@ -58,7 +60,7 @@ public class LogProbKernelTests : KernelTests
         {
             float[] logits = [.. few, .. Enumerable.Repeat(few[^1], words - 3)];
             var expected = Gather(Devices.Cpu, 0, logits, [0, 0, 0], words)[2][2];
-            var actual = Gather(Devices.Sim, 0, logits, [0, 0, 0], words)[2][2];
+            var actual = Gather(Devices.Cuda, 0, logits, [0, 0, 0], words)[2][2];
             Assert.That(actual, Is.EqualTo(expected).Within(float.IsFinite(expected) ? 4 : 0).Ulps, $"{words} words");
         }
     }
@@ -70,7 +72,7 @@ public class LogProbKernelTests : KernelTests
         float[] p = [.. DevicePair.Numbers(1, rows * words).Select(static v => 3 * v)];
         float[] q = [.. p.Zip(DevicePair.Numbers(2, p.Length), static (a, b) => a + (0.5f * b))];
         var kl = DevicePair.Run(
-            Devices.Sim, offset, [p, q, new float[rows + 1]], (backend, b) => backend.RowKl(b[0], b[1], rows, words, b[2], 1))[2];
+            Devices.Cuda, offset, [p, q, new float[rows + 1]], (backend, b) => backend.RowKl(b[0], b[1], rows, words, b[2], 1))[2];
         for (var r = 0; r < rows; r++)
         {
             ReadOnlySpan<float> rowP = p.AsSpan(r * words, words), rowQ = q.AsSpan(r * words, words);
@@ -99,7 +101,7 @@ public class LogProbKernelTests : KernelTests
             float[] q = [.. p.Zip(DevicePair.Numbers(2, words), (a, b) => a + shift + (MathF.Round(noise * b * 1024) / 1024))];
             p[^1] += late;
             q[^2] += late;
-            var kl = DevicePair.Run(Devices.Sim, 0, [p, q, new float[1]], (backend, b) => backend.RowKl(b[0], b[1], 1, words, b[2], 0))[2][0];
+            var kl = DevicePair.Run(Devices.Cuda, 0, [p, q, new float[1]], (backend, b) => backend.RowKl(b[0], b[1], 1, words, b[2], 0))[2][0];
             double logP = LogSumExp(p), logQ = LogSumExp(q);
             var exact = p.Zip(q, (a, b) => Math.Exp(a - logP) * (a - logP - (b - logQ))).Sum();
             Assert.That(kl, Is.EqualTo(exact).Within(Tolerance(exact + Math.Log(words), words)), $"{words} words");
@@ -120,7 +122,7 @@ public class LogProbKernelTests : KernelTests
             {
                 float[] p = [.. Enumerable.Repeat(0f, words - 1), a], q = [.. Enumerable.Repeat(0f, words - 1), b];
                 float On(IBackend backend) => DevicePair.Run(backend, 0, [p, q, new float[1]], (d, x) => d.RowKl(x[0], x[1], 1, words, x[2], 0))[2][0];
-                Assert.That(On(Devices.Sim), Is.EqualTo(On(Devices.Cpu)), $"{a} and {b} at the end of {words} words");
+                Assert.That(On(Devices.Cuda), Is.EqualTo(On(Devices.Cpu)), $"{a} and {b} at the end of {words} words");
             }
         }
     }
@@ -128,10 +130,10 @@ public class LogProbKernelTests : KernelTests
     [Test]
     public void ABadTargetIsRefusedOnTheHost()
     {
-        using var scope = new MemoryScope(Devices.Sim);
-        var memory = Devices.Sim.Memory;
-        var targets = DevicePair.Indices(Devices.Sim, [0, 5]);
-        Assert.Throws<ArgumentException>(() => Devices.Sim.LogSoftmaxGather(memory.Rent(10), targets, 0, 2, 5, memory.Rent(2), memory.Rent(2)));
+        using var scope = new MemoryScope(Devices.Cuda);
+        var memory = Devices.Cuda.Memory;
+        var targets = DevicePair.Indices(Devices.Cuda, [0, 5]);
+        Assert.Throws<ArgumentException>(() => Devices.Cuda.LogSoftmaxGather(memory.Rent(10), targets, 0, 2, 5, memory.Rent(2), memory.Rent(2)));
     }
 
     private static float[][] Gather(IBackend backend, int offset, float[] logits, int[] targets, int words) => DevicePair.Run(

@@ -2,7 +2,9 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests.Cuda;
 
-public class ReductionKernelTests : KernelTests
+[TestFixture(CudaDevice.Simulated)]
+[TestFixture(CudaDevice.Card, Category = "Gpu")]
+public class ReductionKernelTests(CudaDevice device) : KernelTests(device)
 {
     private static readonly int[] s_sizes = [0, 1, 31, 33, 1000, 8191, 70_001];
     private static readonly (int Rows, int Columns)[] s_shapes = [(0, 5), (5, 0), (1, 1), (8191, 1), (31, 33), (1000, 12), (129, 260), (20_000, 3)];
@@ -11,7 +13,7 @@ public class ReductionKernelTests : KernelTests
     public void ASumIsExactToAFewRoundingsOfItsTree([ValueSource(nameof(s_sizes))] int n, [Values(0, 1)] int offset)
     {
         var x = DevicePair.Numbers(1, n);
-        var actual = DevicePair.Run(Devices.Sim, offset, [x, [float.NaN]], static (backend, b) => backend.Sum(b[0], 0.5f, b[1]))[1][0];
+        var actual = DevicePair.Run(Devices.Cuda, offset, [x, [float.NaN]], static (backend, b) => backend.Sum(b[0], 0.5f, b[1]))[1][0];
         RequireClose(actual, 0.5 * x.Sum(static v => (double)v), 0.5 * x.Sum(static v => Math.Abs((double)v)), n, $"the sum of {n}");
     }
 
@@ -20,7 +22,7 @@ public class ReductionKernelTests : KernelTests
     {
         var x = DevicePair.Numbers(1, 8191);
         var results = Enumerable.Range(0, 4).Select(
-            offset => DevicePair.Run(Devices.Sim, offset, [x, [0]], static (backend, b) => backend.Sum(b[0], 1, b[1]))[1][0]).Distinct();
+            offset => DevicePair.Run(Devices.Cuda, offset, [x, [0]], static (backend, b) => backend.Sum(b[0], 1, b[1]))[1][0]).Distinct();
         Assert.That(results.Count(), Is.EqualTo(1));
     }
 
@@ -39,7 +41,7 @@ public class ReductionKernelTests : KernelTests
         int[] offsets = [0, .. lengths.Select((_, s) => lengths[..(s + 1)].Sum())];
         var x = DevicePair.Numbers(1, offsets[^1]);
         var sums = DevicePair.Run(
-            Devices.Sim, 1, [x, DevicePair.Numbers(2, lengths.Length)],
+            Devices.Cuda, 1, [x, DevicePair.Numbers(2, lengths.Length)],
             (backend, b) => backend.SegmentSum(b[0], DevicePair.Indices(backend, offsets), b[1]))[1];
         for (var s = 0; s < lengths.Length; s++)
         {
@@ -60,7 +62,7 @@ public class ReductionKernelTests : KernelTests
         var x = DevicePair.Numbers(1, 777);
         float[] twice = [1, .. x, 2, 3, .. x];
         var sums = DevicePair.Run(
-            Devices.Sim, 0, [twice, new float[4]],
+            Devices.Cuda, 0, [twice, new float[4]],
             static (backend, b) => backend.SegmentSum(b[0], DevicePair.Indices(backend, [0, 1, 778, 780, 1557]), b[1]))[1];
         Assert.That(sums[3], Is.EqualTo(sums[1]));
     }
@@ -68,11 +70,11 @@ public class ReductionKernelTests : KernelTests
     [Test]
     public void SegmentsThatDoNotCoverTheNumbersAreRefused()
     {
-        using var scope = new MemoryScope(Devices.Sim);
-        var x = Devices.Sim.Memory.Rent(5);
-        var offsets = DevicePair.Indices(Devices.Sim, [0, 3]);
-        Assert.Throws<ArgumentException>(() => Devices.Sim.SegmentSum(x, offsets, x));
-        Assert.Throws<ArgumentException>(() => Devices.Sim.SegmentSumBackward(x, offsets, x, accumulate: true));
+        using var scope = new MemoryScope(Devices.Cuda);
+        var x = Devices.Cuda.Memory.Rent(5);
+        var offsets = DevicePair.Indices(Devices.Cuda, [0, 3]);
+        Assert.Throws<ArgumentException>(() => Devices.Cuda.SegmentSum(x, offsets, x));
+        Assert.Throws<ArgumentException>(() => Devices.Cuda.SegmentSumBackward(x, offsets, x, accumulate: true));
     }
 
     [Test]
@@ -80,7 +82,7 @@ public class ReductionKernelTests : KernelTests
     {
         var (rows, columns) = shape;
         float[] x = DevicePair.Numbers(1, rows * columns), old = DevicePair.Numbers(2, columns);
-        var sums = DevicePair.Run(Devices.Sim, offset, [x, old], (backend, b) => backend.ColumnSum(b[0], rows, columns, b[1], accumulate))[1];
+        var sums = DevicePair.Run(Devices.Cuda, offset, [x, old], (backend, b) => backend.ColumnSum(b[0], rows, columns, b[1], accumulate))[1];
         for (var j = 0; j < columns; j++)
         {
             double start = accumulate ? old[j] : 0, sum = start, absolute = Math.Abs(start);
@@ -98,7 +100,7 @@ public class ReductionKernelTests : KernelTests
     {
         var x = DevicePair.Numbers(1, n);
         double actual = 0;
-        DevicePair.Run(Devices.Sim, offset, [x], (backend, b) => actual = backend.SumOfSquares(b[0]));
+        DevicePair.Run(Devices.Cuda, offset, [x], (backend, b) => actual = backend.SumOfSquares(b[0]));
         var exact = x.Sum(static v => (double)v * v);
         Assert.That(actual, Is.EqualTo(exact).Within(n * Math.Pow(2, -53) * exact));
     }
@@ -111,7 +113,7 @@ public class ReductionKernelTests : KernelTests
         x[9_999] = bad;
         float[] sum = [];
         double squares = 0;
-        DevicePair.Run(Devices.Sim, 0, [x, [0]], (backend, b) =>
+        DevicePair.Run(Devices.Cuda, 0, [x, [0]], (backend, b) =>
         {
             backend.Sum(b[0], 1, b[1]);
             sum = DevicePair.Download(backend, b[1]);

@@ -2,7 +2,9 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests.Cuda;
 
-public class RowKernelTests : KernelTests
+[TestFixture(CudaDevice.Simulated)]
+[TestFixture(CudaDevice.Card, Category = "Gpu")]
+public class RowKernelTests(CudaDevice device) : KernelTests(device)
 {
     private static readonly (int Rows, int Columns)[] s_shapes =
         [(0, 4), (3, 0), (1, 1), (1, 8191), (33, 31), (31, 33), (7, 1000), (40, 64), (1030, 20), (9, 2052)];
@@ -38,10 +40,10 @@ public class RowKernelTests : KernelTests
     [Test]
     public void ABadRowIsRefusedOnTheHost()
     {
-        using var scope = new MemoryScope(Devices.Sim);
-        var memory = Devices.Sim.Memory;
-        var index = DevicePair.Indices(Devices.Sim, [0, 3, -1]);
-        Assert.Throws<ArgumentException>(() => Devices.Sim.GatherRows(memory.Rent(12), index, 0, 2, 4, memory.Rent(8)));
-        Assert.Throws<ArgumentException>(() => Devices.Sim.ScatterAddRows(memory.Rent(12), index, 0, 3, 4, memory.Rent(16), 4, accumulate: true));
+        using var scope = new MemoryScope(Devices.Cuda);
+        var memory = Devices.Cuda.Memory;
+        var index = DevicePair.Indices(Devices.Cuda, [0, 3, -1]);
+        Assert.Throws<ArgumentException>(() => Devices.Cuda.GatherRows(memory.Rent(12), index, 0, 2, 4, memory.Rent(8)));
+        Assert.Throws<ArgumentException>(() => Devices.Cuda.ScatterAddRows(memory.Rent(12), index, 0, 3, 4, memory.Rent(16), 4, accumulate: true));
     }
 }

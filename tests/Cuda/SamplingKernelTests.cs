@@ -2,7 +2,9 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests.Cuda;
 
-public class SamplingKernelTests : KernelTests
+[TestFixture(CudaDevice.Simulated)]
+[TestFixture(CudaDevice.Card, Category = "Gpu")]
+public class SamplingKernelTests(CudaDevice device) : KernelTests(device)
 {
     [TestCase(0.0, 0, 1.0)]
     [TestCase(1.0, 0, 1.0)]
@@ -16,7 +18,7 @@ public class SamplingKernelTests : KernelTests
     [TestCase(0.7, 50, 0.8)]
     public void TheTokensAreThoseOfTheCpu(double temperature, int topK, double topP)
     {
-        foreach (var words in new[] { 1, 5, 33, 512, 8191 })
+        foreach (var words in new[] { 1, 5, 33, 512, 8191, 8193 })
         {
             const int rows = 12;
             float[] logits = [.. DevicePair.Numbers(words, rows * words).Select(static v => 3 * v)];
@@ -56,10 +58,10 @@ public class SamplingKernelTests : KernelTests
         {
             float[] logits = [.. DevicePair.Numbers(1, 300)];
             logits[217] = bad;
-            Assert.Throws<NonFiniteException>(() => Tokens(Devices.Sim, logits, 3, 100, new SamplingOptions(temperature), 0));
+            Assert.Throws<NonFiniteException>(() => Tokens(Devices.Cuda, logits, 3, 100, new SamplingOptions(temperature), 0));
         }
         float[] nothing = [.. Enumerable.Repeat(float.NegativeInfinity, 100)];
-        Assert.Throws<NonFiniteException>(() => Tokens(Devices.Sim, nothing, 1, 100, new SamplingOptions(), 0));
+        Assert.Throws<NonFiniteException>(() => Tokens(Devices.Cuda, nothing, 1, 100, new SamplingOptions(), 0));
     }
 
     private void RequireSameTokens(float[] logits, int rows, int words, SamplingOptions options, int positions)
@@ -67,7 +69,7 @@ public class SamplingKernelTests : KernelTests
         for (var position = 0; position < positions; position++)
         {
             var expected = Tokens(Devices.Cpu, logits, rows, words, options, position);
-            var actual = Tokens(Devices.Sim, logits, rows, words, options, position);
+            var actual = Tokens(Devices.Cuda, logits, rows, words, options, position);
             Assert.That(actual, Is.EqualTo(expected), $"{words} words, {options}, position {position}");
         }
     }

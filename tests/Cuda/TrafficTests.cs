@@ -7,7 +7,7 @@ namespace TinyDpo.Tests.Cuda;
 /// What the streaming kernels move at full rows, by the simulator's counters: at most 1.05 times the fewest bytes, in whole sectors, no
 /// request in more sectors than its bytes fill, and no bank conflicts.
 /// </summary>
-public class TrafficTests() : KernelTests(counters: true)
+public class TrafficTests() : KernelTests(CudaDevice.Simulated, counters: true)
 {
     private const double Limit = 1.05;
     private const int SectorBytes = 32;
@@ -55,11 +55,12 @@ public class TrafficTests() : KernelTests(counters: true)
     /// <summary>Rows for the kernel of a warp and that of a block; weights are needed once.</summary>
     [TestCase(2048, 512)]
     [TestCase(1024, 2048)]
+    [TestCase(1024, 8192)]
     public void NormsMoveTheFewestBytes(int rows, int columns)
     {
         var n = rows * columns;
         float[] x = DevicePair.Numbers(1, 4096), matrix = [.. Enumerable.Range(0, n).Select(i => x[i * 7 % 4096])];
-        Run([matrix, matrix, matrix, x[..columns], x[..columns], new float[columns], new float[rows], new float[rows]], (backend, b) =>
+        Run([matrix, matrix, matrix, matrix[..columns], matrix[..columns], new float[columns], new float[rows], new float[rows]], (backend, b) =>
         {
             backend.RmsNorm(b[0], b[3], rows, columns, 1e-5f, b[1], b[6]);
             backend.RmsNormBackwardInput(b[0], b[3], b[6], b[1], rows, columns, b[2], accumulate: false);
@@ -88,6 +89,19 @@ public class TrafficTests() : KernelTests(counters: true)
         });
     }
 
+    /// <summary>The row that a token is drawn from is read once, however often it is searched.</summary>
+    [TestCase(0, 1.0)]
+    [TestCase(40, 1.0)]
+    [TestCase(0, 0.9)]
+    public void SamplingMovesTheFewestBytes(int topK, double topP)
+    {
+        const int rows = 8, words = 8192;
+        int[] ids = [.. Enumerable.Range(0, rows)];
+        Run([DevicePair.Numbers(1, rows * words)], (backend, b) => backend.Sample(
+            b[0], rows, words, new SamplingOptions(1, topK, topP), 1, DevicePair.Indices(backend, ids), DevicePair.Indices(backend, ids),
+            DevicePair.Indices(backend, ids)));
+    }
+
     /// <summary>What lanes of one request name together is needed once: needed bytes are never more than those moved.</summary>
     [Test]
     public void RowsThatAreNamedTogetherAreNeededOnce()
@@ -105,7 +119,7 @@ public class TrafficTests() : KernelTests(counters: true)
     private void Run(float[][] arrays, Action<IBackend, DeviceBuffer[]> call)
     {
         Devices.TakeCounters();
-        DevicePair.Run(Devices.Sim, 0, arrays, call);
+        DevicePair.Run(Devices.Cuda, 0, arrays, call);
         var counters = Devices.TakeCounters();
         Assert.That(counters, Is.Not.Empty);
         Assert.Multiple(() =>

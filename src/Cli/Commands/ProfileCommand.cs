@@ -65,7 +65,6 @@ internal static class ProfileCommand
                 var driver = new SimulatedCudaDriver(options);
                 using var backend = new CudaBackend(driver, new CudaOptions(Tf32: parsed.GetValue(tf32)));
                 StepBenchmark.Run(work, parsed.GetValue(weights), parsed.GetValue(steps), backend, warmup: 0, Begin);
-                backend.Synchronise();
                 return driver.Cost;
 
                 void Begin()

@@ -70,6 +70,7 @@ public static class StepBenchmark
                     weights ?? workload.Path, null, $"the loss is not finite in step {step + warmup}", "check the weights, or give a smaller learning_rate");
             }
             optimiser.Step(workload.LearningRate);
+            backend.Synchronise(); // the loss came back before the update was done
             if (step >= 0)
             {
                 times[step] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;

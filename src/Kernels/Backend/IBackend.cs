@@ -11,6 +11,14 @@ public partial interface IBackend : IDisposable
 
     DeviceMemoryManager Memory { get; }
 
+    /// <summary>
+    /// Whether a row of a matrix product has the same bits whatever rows stand beside it, and with it a sequence's log-probs in any batch.
+    /// </summary>
+    bool BatchInvariant { get; }
+
+    /// <summary>Waits until all work is done, for who takes its time. Downloads wait by themselves.</summary>
+    void Synchronise();
+
     void Upload(ReadOnlySpan<Real> source, DeviceBuffer destination);
 
     void Upload(ReadOnlySpan<int> source, IndexBuffer destination);

@@ -23,9 +23,16 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public string Name => "cpu";
 
+    public bool BatchInvariant => true;
+
     public int Threads => _team.Threads;
 
     public DeviceMemoryManager Memory { get; }
+
+    /// <summary>Every call has done its work when it returns.</summary>
+    public void Synchronise()
+    {
+    }
 
     /// <summary>Floating-point operations a second that this backend's threads could do at most: see <see cref="FmaPeak"/>.</summary>
     public double MeasurePeak() => FmaPeak.Measure(_team);

@@ -8,6 +8,9 @@ public sealed unsafe partial class CudaBackend
     // Up to here a warp takes a row of logits, beyond it a block.
     private const int WarpVocabulary = 1024;
 
+    // Up to here a block that samples holds the row in shared memory.
+    private const int HeldVocabulary = 8192;
+
     public void LogSoftmaxGather(
         DeviceBuffer logits, IndexBuffer targets, int from, int rows, int vocabulary, DeviceBuffer logProb, DeviceBuffer logSumExp)
     {
@@ -66,9 +69,11 @@ public sealed unsafe partial class CudaBackend
         }
         ArgumentOutOfRangeException.ThrowIfLessThan(vocabulary, 1);
         var unit = Math.ScaleB(1, 61 - BitOperations.Log2((uint)vocabulary));
+        var held = vocabulary <= HeldVocabulary;
         Launch(
-            "sample", Grid.Of(rows, BlockThreads), In(logits, (long)rows * vocabulary), vocabulary, options.Temperature, options.TopK, options.TopP,
-            unit, seed, In(sequence, rows), In(position, rows), Out(token, rows));
+            held ? "sample_block" : "sample_long", Grid.Of(rows, BlockThreads, held ? vocabulary * sizeof(float) : 0),
+            In(logits, (long)rows * vocabulary), vocabulary, options.Temperature, options.TopK, options.TopP, unit, seed, In(sequence, rows),
+            In(position, rows), Out(token, rows));
         var tokens = new int[rows];
         DownloadBytes(token.Address, MemoryMarshal.AsBytes(tokens.AsSpan()));
         token.HostCopy = token.Length == rows ? tokens : null;

@@ -4,7 +4,7 @@ public sealed unsafe partial class CudaBackend
 {
     // Longest rows that a warp, and a block, hold in registers.
     private const int WarpColumns = 1024;
-    private const int BlockColumns = 5888;
+    private const int BlockColumns = 8192;
 
     public void RmsNorm(DeviceBuffer x, DeviceBuffer weight, int rows, int columns, Real epsilon, DeviceBuffer y, DeviceBuffer reciprocal)
     {
@@ -118,14 +118,15 @@ public sealed unsafe partial class CudaBackend
     {
         /// <param name="rows">Rows of the matrix.</param>
         /// <param name="columns">Numbers of a row.</param>
-        /// <param name="vectors">Vectors [columns] that a block keeps in shared memory.</param>
+        /// <param name="vectors">Vectors [columns] that every block reads: weights, and a bias.</param>
         public static NormShape Of(int rows, int columns, int vectors)
         {
             // Each block reads the vectors again: 16 rows keep that within 1/32 of a row read and written, for two vectors 32 do.
             var rowsOfBlock = rows >= 1024 * (3 - vectors) ? 32 : rows >= 512 ? 16 : 8;
-            var held = columns <= BlockColumns;
-            var sharedBytes = held ? vectors * ((columns + 3) / 4 * 4) * sizeof(float) : 0;
-            var kernel = columns <= WarpColumns ? "warp" : held ? "block" : "long";
+            var kernel = columns <= WarpColumns ? "warp" : columns <= BlockColumns ? "block" : "long";
+            // Shared memory holds both vectors for warps, the weights for a block (its threads have the bias), nothing for long rows.
+            var sharedVectors = kernel switch { "warp" => vectors, "block" => 1, _ => 0 };
+            var sharedBytes = sharedVectors * ((columns + 3) / 4 * 4) * sizeof(float);
             return new NormShape(kernel, Grid.Of(Blocks(rows, rowsOfBlock), BlockThreads, sharedBytes), rowsOfBlock);
         }
     }

@@ -15,6 +15,7 @@ public sealed unsafe partial class CudaBackend : IBackend
 {
     private readonly ICudaDriver _driver;
     private readonly ILaunchObserver? _observer;
+    private readonly BufferPool _pool;
     private readonly CudaModule _module;
     private readonly PinnedStaging _staging;
     private readonly nint _context;
@@ -44,7 +45,8 @@ public sealed unsafe partial class CudaBackend : IBackend
             _stream = stream;
             _module = new CudaModule(driver, ptx ?? CudaModule.EmbeddedPtx());
             _staging = new PinnedStaging(driver, Synchronise);
-            Memory = new DeviceMemoryManager(new BufferPool(Allocate, address => _ = driver.cuMemFree(address)), _observer);
+            _pool = new BufferPool(Allocate, address => _ = driver.cuMemFree(address));
+            Memory = new DeviceMemoryManager(_pool, _observer);
             CreateBlas(options);
         }
         catch
@@ -56,9 +58,11 @@ public sealed unsafe partial class CudaBackend : IBackend
 
     public string Name => _driver.Name;
 
+    /// <summary>False: cuBLAS may choose another order of sums for another number of rows. Our own kernels do not.</summary>
+    public bool BatchInvariant => false;
+
     public DeviceMemoryManager Memory { get; }
 
-    /// <summary>Waits until all work is done.</summary>
     public void Synchronise()
     {
         BindThread();
@@ -115,7 +119,8 @@ public sealed unsafe partial class CudaBackend : IBackend
             return;
         }
         _disposed = true;
-        BindThread();
+        // After an error of the card every call returns it again: giving back goes on, and hides nothing that was thrown.
+        _ = _driver.cuCtxSetCurrent(_context);
         _ = _driver.cuStreamSynchronize(_stream);
         Release();
     }
@@ -130,6 +135,7 @@ public sealed unsafe partial class CudaBackend : IBackend
     }
 
     private const uint StreamNonBlocking = 1;
+    private const int OutOfMemory = 2;
 
     private void Check(int result, string call, string? kernel = null) => Check(_driver, result, call, kernel);
 
@@ -166,7 +172,15 @@ public sealed unsafe partial class CudaBackend : IBackend
     private nint Allocate(nuint bytes)
     {
         BindThread();
-        Check(_driver.cuMemAlloc(out var address, bytes), nameof(_driver.cuMemAlloc));
+        var result = _driver.cuMemAlloc(out var address, bytes);
+        if (result == OutOfMemory && _pool.HasFree)
+        {
+            // What the pool keeps in other sizes makes room, once the card is done with it.
+            Synchronise();
+            _pool.Trim();
+            result = _driver.cuMemAlloc(out address, bytes);
+        }
+        Check(result, nameof(_driver.cuMemAlloc));
         return address;
     }
 

@@ -36,9 +36,10 @@ internal static unsafe class CudaErrors
         "CUDA_ERROR_OUT_OF_MEMORY" or "CUBLAS_STATUS_ALLOC_FAILED" => "give smaller batches (--token-budget), or free memory on the card",
         "CUDA_ERROR_NO_DEVICE" or "CUDA_ERROR_INVALID_DEVICE" => "no such card: see `tinydpo devices`, or use --device cpu",
         "CUDA_ERROR_UNSUPPORTED_PTX_VERSION" or "CUDA_ERROR_INVALID_PTX" => "the driver is too old for the kernels: install a newer NVIDIA driver",
+        "CUDA_ERROR_JIT_COMPILER_NOT_FOUND" => "install all of NVIDIA's driver: its PTX compiler (libnvidia-ptxjitcompiler) is missing",
         "CUDA_ERROR_NO_BINARY_FOR_GPU" => "the card is too old: compute capability 7.0 is needed",
         "CUDA_ERROR_ILLEGAL_ADDRESS" or "CUDA_ERROR_MISALIGNED_ADDRESS" or "CUDA_ERROR_LAUNCH_FAILED" =>
-            "this is a fault of a kernel: repeat with --device sim, which names its line, and report it",
+            "a kernel is at fault, this one or an earlier one: repeat with --device sim, which names its line, and report it",
         _ => "see `tinydpo devices`, or use --device cpu",
     };
 }

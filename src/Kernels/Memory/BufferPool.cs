@@ -16,6 +16,9 @@ public sealed class BufferPool(Func<nuint, nint> allocate, Action<nint> free) : 
     /// <summary>Bytes taken from the device, in use or kept for reuse.</summary>
     public long Bytes { get; private set; }
 
+    /// <summary>Whether there are blocks that nobody uses.</summary>
+    public bool HasFree => _free.Values.Any(static blocks => blocks.Count > 0);
+
     public (nint Address, nuint Capacity) Take(nuint bytes)
     {
         var capacity = SizeClass(bytes);
@@ -36,6 +39,20 @@ public sealed class BufferPool(Func<nuint, nint> allocate, Action<nint> free) : 
             _free.Add(capacity, blocks = new Stack<nint>());
         }
         blocks.Push(address);
+    }
+
+    /// <summary>Gives the blocks that nobody uses back to the device, which must have no work left on them.</summary>
+    public void Trim()
+    {
+        foreach (var (capacity, blocks) in _free)
+        {
+            while (blocks.TryPop(out var address))
+            {
+                _all.Remove(address);
+                Bytes -= (long)capacity;
+                free(address);
+            }
+        }
     }
 
     public void Dispose()
