@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Xml.Linq;
 using TinyDpo.Models;
 
 namespace TinyDpo.Tests;
@@ -151,7 +152,10 @@ internal sealed class ContractTests
     public void BenchRooflineHasARowAKernel()
     {
         File.WriteAllText(_folder.File("workload.json"), TinyWorkload.Json);
-        var run = CommandLineRun.Of("bench", "roofline", _folder.File("workload.json"), "--steps", "2", "--threads", "1", "--json").Succeeded();
+        var run = CommandLineRun.Of("bench", "roofline", _folder.File("workload.json"), "--steps", "2", "--threads", "1", "--json", "--svg", _folder.File("roofline.svg"))
+            .Succeeded();
+        var circles = XDocument.Load(_folder.File("roofline.svg")).Descendants().Count(static e => e.Name.LocalName == "circle");
+        Assert.That(circles, Is.GreaterThan(5));
         var kernels = run.Lines.Select(static line => JsonElement.Parse(line).GetProperty("kernel").GetString()).ToList();
         Assert.That(kernels, Does.Contain("SegmentAttentionBackward").And.Contain("AdamW").And.Contain("Gemm A B^T"));
     }

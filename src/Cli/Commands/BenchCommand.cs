@@ -1,6 +1,7 @@
 using System.CommandLine;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
+using TinyDpo.Models;
 
 namespace TinyDpo.Cli;
 
@@ -48,13 +49,18 @@ internal static class BenchCommand
         var steps = CommonOptions.Positive("--steps", "Counted steps, after 2 of warm-up; each kernel shows its fastest.", 12);
         var threads = CommonOptions.Threads();
         var json = new Option<bool>("--json") { Description = "A JSON object a kernel." };
-        var command = new Command("roofline", "Every kernel of a DPO step against the processor's limits.") { workload, steps, threads, json };
+        var svg = new Option<string?>("--svg") { Description = "Also draws it.", HelpName = "FILE.svg" };
+        var command = new Command("roofline", "Every kernel of a DPO step against the processor's limits.") { workload, steps, threads, json, svg };
         command.SetAction(parsed =>
         {
             using var backend = new CpuBackend(parsed.GetValue(threads) ?? CommonOptions.DefaultThreads());
             var work = Workload.Read(parsed.GetRequiredValue(workload));
             var roofline = StepRoofline.Run(work, parsed.GetValue(steps), backend);
             RooflineTable.Print(roofline, parsed.GetValue(json));
+            if (parsed.GetValue(svg) is { } file)
+            {
+                AtomicFile.WriteText(file, RooflineChart.Draw(roofline));
+            }
             return CommandLine.Success;
         });
         return command;

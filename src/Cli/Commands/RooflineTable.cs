@@ -8,6 +8,7 @@ namespace TinyDpo.Cli;
 internal static class RooflineTable
 {
     private const int RedirectedWidth = 160;
+    private const int BarLength = 20;
 
     public static void Print(StepRoofline roofline, bool json)
     {
@@ -34,12 +35,13 @@ internal static class RooflineTable
         {
             table.AddColumn(new TableColumn(column).RightAligned());
         }
+        table.AddColumn("");
         foreach (var row in roofline.Rows)
         {
             table.AddRow(
                 row.Kernel, row.Shape, Number(row.Calls, "0"), Number(row.Seconds * 1000, "0.000"), Number(row.Seconds / roofline.StepSeconds, "0.0%"),
                 Number(row.FlopsPerSecond / 1e9, "0.0"), Number(row.BytesPerSecond / 1e9, "0.0"), Number(row.Intensity, "0.0"),
-                Number(roofline.OfLimit(row), "0%"));
+                Number(roofline.OfLimit(row), "0%"), new string('#', (int)Math.Round(BarLength * Math.Min(roofline.OfLimit(row), 1))));
         }
         var console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Out) });
         if (Console.IsOutputRedirected)
