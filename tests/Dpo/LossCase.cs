@@ -18,6 +18,7 @@ public sealed record LossCase(string Text, LossSettings Settings)
         .. Settings.Means is null ? [] : new[] { $"--reduction {(Settings.Means.Value ? "mean" : "sum")}" },
         .. Settings.ReferenceFree ? new[] { "--reference-free" } : [],
         .. Settings.Weighted ? new[] { "--wpo" } : [],
+        .. Settings.WithoutWeight ? new[] { "--no-weight" } : [],
     ]);
 
     /// <summary>Every loss, each with its parameters, divergences and modifiers.</summary>
@@ -65,6 +66,10 @@ public sealed record LossCase(string Text, LossSettings Settings)
             Divergence = "forward_kl",
             Numbers = new Dictionary<LossParameter, double> { [beta] = 1, [smoothing] = 0.2 },
         });
+        var withoutWeight = new LossSettings { WithoutWeight = true };
+        yield return new LossCase("sigmoid", withoutWeight);
+        yield return new LossCase("sigmoid", withoutWeight with { Divergence = "js", Numbers = new Dictionary<LossParameter, double> { [beta] = 1 } });
+        yield return new LossCase("sigmoid:2,sft", withoutWeight with { Weighted = true });
         foreach (var name in new[] { "ipo", "sigmoid_norm" })
         {
             yield return new LossCase(name, new LossSettings { Means = false });

@@ -74,7 +74,7 @@ public class TorchLossTests
 
     private static JsonNode Json(LossCase c)
     {
-        var json = new JsonObject { ["text"] = c.Text, ["reference_free"] = c.Settings.ReferenceFree, ["wpo"] = c.Settings.Weighted };
+        var json = new JsonObject { ["text"] = c.Text, ["reference_free"] = c.Settings.ReferenceFree, ["wpo"] = c.Settings.Weighted, ["no_weight"] = c.Settings.WithoutWeight };
         foreach (var (parameter, value) in c.Settings.Numbers)
         {
             json[parameter.Name] = value;

@@ -45,6 +45,8 @@ def term(name, case, b):
     share = -b["chosen"] * len(b["chosen"]) / b["chosen_length"].sum()
     assert torch.isclose(share.mean(), nll)
     margin = beta * (w - l)
+    if name == "sigmoid" and case.get("no_weight"):
+        return torch.log(torch.tensor(2.0)) - margin / 2
     if name == "sigmoid":
         return smoothed(margin, epsilon)
     if name == "robust":
