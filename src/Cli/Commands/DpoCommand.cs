@@ -40,9 +40,11 @@ internal static class DpoCommand
         };
         var device = new DeviceFlags(command);
         var loss = new LossFlags(command);
+        var sync = new ReferenceSyncFlags(command);
         var training = new TrainingFlags(command, new TrainingOptions { LearningRate = 1e-4 });
         command.SetAction((parsed, cancellation) =>
         {
+            var chosenLoss = loss.Read(parsed);
             var options = new DpoRunOptions
             {
                 Model = parsed.GetRequiredValue(model),
@@ -52,7 +54,8 @@ internal static class DpoCommand
                 EvalData = parsed.GetValue(evalData),
                 Out = parsed.GetRequiredValue(folder),
                 Resume = parsed.GetValue(resume),
-                Loss = loss.Read(parsed),
+                Loss = chosenLoss,
+                Sync = sync.Read(parsed, chosenLoss),
                 Training = training.Read(parsed, preset.Read(parsed)),
                 MaxLength = parsed.GetValue(maxLength),
                 MaxPromptLength = parsed.GetValue(maxPrompt),

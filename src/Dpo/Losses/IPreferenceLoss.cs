@@ -32,6 +32,9 @@ public interface IPreferenceLoss
 
     LossInputs Inputs => LossInputs.None;
 
+    /// <summary>Whether the gradient depends on the reference's log-probs.</summary>
+    bool UsesReference => true;
+
     /// <summary>
     /// The weight of the log-probs of tokens past the length that both completions reach: 1 for all losses but those under
     /// <see cref="LengthDesensitizedLoss"/>.

@@ -11,5 +11,7 @@ public sealed record UnweightedDpoLoss(double Beta = 0.1, Divergence? Divergence
 {
     public override double? AtReference => Math.Log(2);
 
+    public override bool UsesReference => Divergence is not ReverseKl; // its log-ratios part from log-probs by constants
+
     protected override Tensor OfScores(Tensor chosen, Tensor rejected) => Math.Log(2) - (Beta / 2 * (chosen - rejected));
 }

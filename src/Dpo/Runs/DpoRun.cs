@@ -24,6 +24,9 @@ public sealed record DpoRunOptions
 
     public IPreferenceLoss Loss { get; init; } = new DpoLoss();
 
+    /// <summary>How the reference follows the policy; null for one that stands still.</summary>
+    public ReferenceSync? Sync { get; init; }
+
     public TrainingOptions Training { get; init; } = new();
 
     public int? MaxLength { get; init; }
@@ -57,13 +60,27 @@ public static class DpoRun
             Loss = options.Loss.ToString(), // a record's text: its name and every parameter
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
             options.TokenBudget,
+            options.Sync,
         });
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
         var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
-        var logProbs = RunChecks.RequireFinite(
+        var moving = options.Sync is null ? null : Moving(options.Sync);
+        IReferenceSource source = moving is null ? StandingReference() : moving;
+        var heldOutLogProbs = heldOut is null || moving is not null ? null : RunChecks.RequireFinite(
+            ReferenceLogProbs.OfReference(reference, heldOut, options.Loss, positions, options.TokenBudget, cancellation: cancellation),
+            heldOut, referencePath, options.EvalData!);
+
+        var task = new DpoTask(policy, pairs, source, options.Loss, options.TokenBudget);
+        double? firstLoss = policyFingerprint == fingerprint ? options.Loss.AtReference : null;
+        var evaluation = folder.Train(
+            policy, tokenizer, task, options.Training, firstLoss, log, cancellation,
+            heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)));
+        return new TrainingResult(folder.ModelPath, summary, evaluation);
+
+        ReferenceLogProbs StandingReference() => RunChecks.RequireFinite(
             ReferenceCache.LoadOrCompute(
-                folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
+                folder.PathOf(ReferenceCache.FileName), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
                 options.Loss.TailWeight) with
             {
                 Mismatched = options.Loss.Inputs.HasFlag(LossInputs.Mismatched)
@@ -71,15 +88,17 @@ public static class DpoRun
                     : null,
             },
             pairs, referencePath, options.Data);
-        var heldOutLogProbs = heldOut is null ? null : RunChecks.RequireFinite(
-            ReferenceLogProbs.OfReference(reference, heldOut, options.Loss, positions, options.TokenBudget, cancellation: cancellation),
-            heldOut, referencePath, options.EvalData!);
 
-        var task = new DpoTask(policy, pairs, logProbs, options.Loss, options.TokenBudget);
-        double? firstLoss = policyFingerprint == fingerprint ? options.Loss.AtReference : null;
-        var evaluation = folder.Train(
-            policy, tokenizer, task, options.Training, firstLoss, log, cancellation, heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs!));
-        return new TrainingResult(folder.ModelPath, summary, evaluation);
+        MovingReference Moving(ReferenceSync sync)
+        {
+            if (File.Exists(folder.PathOf(ReferenceCache.FileName)))
+            {
+                throw new InputException(
+                    folder.PathOf(ReferenceCache.FileName), null, "holds log-probs of a reference that stands still", "delete it, give another --out, or leave out --sync-reference");
+            }
+            RunChecks.RequireSameParameters(policy, reference, referencePath);
+            return new MovingReference(policy, reference == policy ? policy.Clone() : reference, pairs, options.Loss, sync, positions, options.TokenBudget);
+        }
 
         (string Name, double Value)[] Evaluate(PreferencePair[] pairs, ReferenceLogProbs logProbs)
         {

@@ -31,6 +31,15 @@ internal static class RunChecks
         return logProbs;
     }
 
+    /// <exception cref="InputException">The two models have other parameters.</exception>
+    public static void RequireSameParameters(Transformer policy, Transformer reference, string referencePath)
+    {
+        if (!policy.Weights.Tensors.Select(static t => (t.Name, t.Value.Shape)).SequenceEqual(reference.Weights.Tensors.Select(static t => (t.Name, t.Value.Shape))))
+        {
+            throw new InputException(referencePath, null, "has not the policy's parameters, so that the two cannot be mixed", "give a reference of the policy's shape, or no --sync-reference");
+        }
+    }
+
     /// <exception cref="InputException">The two models have vocabularies of different size.</exception>
     public static void RequireSameVocabulary(Transformer policy, Transformer reference, string referencePath)
     {

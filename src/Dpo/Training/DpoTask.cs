@@ -4,12 +4,16 @@ using TinyDpo.Tensors;
 
 namespace TinyDpo.Dpo;
 
-/// <summary>Preference learning on a set of pairs whose reference log-probs are known, with DPO's loss or another.</summary>
+/// <summary>Preference learning on a set of pairs against a reference, with DPO's loss or another.</summary>
 public sealed class DpoTask(
-    Transformer policy, IReadOnlyList<PreferencePair> pairs, ReferenceLogProbs reference, IPreferenceLoss loss,
+    Transformer policy, IReadOnlyList<PreferencePair> pairs, IReferenceSource reference, IPreferenceLoss loss,
     int tokenBudget = SftTask.DefaultTokenBudget) : ITrainingTask
 {
     public int Examples => pairs.Count;
+
+    public IReadOnlyList<(string Name, DeviceBuffer Values)> State => reference.State;
+
+    public void Updated(int steps) => reference.Updated(steps);
 
     public BatchResult Accumulate(IReadOnlyList<int> batch)
     {

@@ -46,7 +46,7 @@ public sealed class TrainingRun
     public int Step => _optimiser.Steps;
 
     /// <summary>Goes on from the newest checkpoint, if there is one; says whether.</summary>
-    public bool TryResume() => _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser);
+    public bool TryResume() => _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser, _task.State);
 
     /// <summary>Runs to the end.</summary>
     /// <param name="report">Called after each step.</param>
@@ -62,16 +62,18 @@ public sealed class TrainingRun
             report?.Invoke(finished);
             if (cancellation.IsCancellationRequested && Step < TotalSteps)
             {
-                _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints);
+                Save();
                 throw new OperationCanceledException(cancellation);
             }
             if (_options.CheckpointEvery > 0 && Step % _options.CheckpointEvery == 0 && Step < TotalSteps)
             {
-                _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints);
+                Save();
             }
         }
         _optimiser.Free();
     }
+
+    private void Save() => _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints, _task.State);
 
     private StepReport RunStep(double? firstLoss)
     {
@@ -83,6 +85,7 @@ public sealed class TrainingRun
         var norm = GradientNorm(step);
         var rate = _schedule.At(step);
         _optimiser.Step(rate, GradientClipping.Scale(norm, _options.MaxGradNorm));
+        _task.Updated(Step);
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         return new StepReport(step, TotalSteps, (double)(step + 1) / StepsPerEpoch,
         [
