@@ -115,6 +115,17 @@ public sealed record LossBatch(
         (1.25, 0.75), (-4.5, -6.25), (6.5, 9.25), (-8.75, -3.25), (0.125, -13.5),
     ]);
 
+    /// <summary>The same as unpaired rows: every second one has its rejected completion alone, the others their chosen one.</summary>
+    public static LossBatch Unpaired { get; } = Margins with
+    {
+        Chosen = Every(Margins.Chosen, 0),
+        ReferenceChosen = Every(Margins.ReferenceChosen, 0),
+        ChosenLength = Every(Margins.ChosenLength, 0),
+        Rejected = Every(Margins.Rejected, 1),
+        ReferenceRejected = Every(Margins.ReferenceRejected, 1),
+        RejectedLength = Every(Margins.RejectedLength, 1),
+    };
+
     /// <summary>Some of them, at which no loss has a kink but where policy and reference agree.</summary>
     public static LossBatch FewMargins { get; } =
         FromRatios([(0, 0), (0.25, -0.25), (-1, 1), (3.5, -3.5), (-12, 12), (20, -20), (-20, 20), (6.5, 9.25), (-8.75, -3.25)]);
@@ -140,13 +151,17 @@ public sealed record LossBatch(
             Lengths = new PairLengths(PromptLength, ChosenLength, RejectedLength),
             Prompts = Tensor.From(backend, Shape.Vector(Count), Real(Prompt)),
             Confidence = PairLogProbs.Of(backend, Real(ChosenConfidence), Real(RejectedConfidence)),
-            MismatchedRatios = PairLogProbs.Of(backend, Real(MismatchedChosen), Real(MismatchedRejected)),
+            MismatchedRatios = [.. MismatchedChosen, .. MismatchedRejected],
         };
         var perPair = loss.PerPair(batch);
         var values = perPair.ToArray();
         perPair.Sum().Backward();
         return (values, batch.Policy.Chosen.GradToArray(), batch.Policy.Rejected.GradToArray());
     }
+
+    // Those of the rows of one parity; 0 for the rest.
+    private static T[] Every<T>(T[] values, int parity)
+        where T : struct => [.. values.Select((v, i) => i % 2 == parity ? v : default)];
 
     private static Real[] Real(double[] values) => Array.ConvertAll(values, static v => (Real)v);
 }

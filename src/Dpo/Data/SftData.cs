@@ -55,7 +55,8 @@ public static class SftData
         });
     }
 
-    private static (int[] Prompt, int[] Completion) Tokens(DataRow row)
+    /// <summary>The prompt and the completion of a row.</summary>
+    internal static (int[] Prompt, int[] Completion) Tokens(DataRow row)
     {
         if (row.Has("completion_ids") || row.Has("prompt_ids"))
         {

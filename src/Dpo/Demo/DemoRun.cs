@@ -138,7 +138,7 @@ public sealed class DemoRun
         var reference = ReferenceLogProbs.Compute(sft, pairs, done: n => _log.Advance(n), cancellation: _cancellation);
         var evaluation = PairEvaluation.Measure(
             policy, pairs, reference, new DpoLoss(_options.Beta), done: n => _log.Advance(pairs.Length + n), cancellation: _cancellation);
-        var report = new DemoReport(comparison, evaluation.Accuracy, bayes, [.. prefixes.Select(static p => p.Text)]);
+        var report = new DemoReport(comparison, evaluation.Accuracy!.Value, bayes, [.. prefixes.Select(static p => p.Text)]);
         var samples = report.Examples(ReportedExamples).Select(static e => new SampleChange(e.Prefix, e.Sft.Text.Trim(), e.Dpo.Text.Trim()));
         // Six pairs share a prompt: one of each.
         PreferencePair[] shown = [.. pairs.DistinctBy(static p => p.Prompt).Take(ReportedExamples)];

@@ -16,6 +16,8 @@ public sealed record SumLoss(IReadOnlyList<(IPreferenceLoss Loss, double Weight)
 
     public bool UsesReference => Terms.Any(static term => term.Loss.UsesReference);
 
+    public bool TakesUnpaired => Terms.All(static term => term.Loss.TakesUnpaired);
+
     public LossInputs Inputs => Terms.Aggregate(LossInputs.None, static (inputs, term) => inputs | term.Loss.Inputs);
 
     public Tensor PerPair(PreferenceBatch batch) => Terms.Select(t => t.Weight * t.Loss.PerPair(batch)).Aggregate(static (a, b) => a + b);
@@ -31,6 +33,8 @@ public sealed record WithoutReferenceLoss(IPreferenceLoss Loss) : IPreferenceLos
     public double? AtReference => null;
 
     public bool UsesReference => false;
+
+    public bool TakesUnpaired => Loss.TakesUnpaired;
 
     public LossInputs Inputs => Loss.Inputs;
 

@@ -49,6 +49,7 @@ public static class DpoRun
         RunChecks.RequireSameVocabulary(policy, reference, referencePath);
         var (pairs, summary) = ReadPairs(options.Data);
         log.Note(summary.Describe());
+        RunChecks.RequirePairsFor(options.Loss, pairs, options.Data);
         _ = options.Training.TotalSteps(pairs.Length); // too many are refused before the reference's pass
         var heldOut = options.EvalData is null ? null : ReadHeldOut(options.EvalData);
         var fingerprint = ModelFile.Fingerprint(reference);
@@ -72,7 +73,7 @@ public static class DpoRun
             heldOut, referencePath, options.EvalData!);
 
         var task = new DpoTask(policy, pairs, source, options.Loss, options.TokenBudget);
-        double? firstLoss = policyFingerprint == fingerprint ? options.Loss.AtReference : null;
+        double? firstLoss = policyFingerprint == fingerprint && summary.Unpaired == 0 ? options.Loss.AtReference : null;
         var evaluation = folder.Train(
             policy, tokenizer, task, options.Training, firstLoss, log, cancellation,
             heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)));
@@ -113,6 +114,7 @@ public static class DpoRun
         {
             var (read, heldOutSummary) = ReadPairs(path);
             log.Note($"held-out: {heldOutSummary.Describe()}");
+            RunChecks.RequirePairsFor(options.Loss, read, path);
             return read;
         }
 

@@ -31,6 +31,16 @@ internal static class RunChecks
         return logProbs;
     }
 
+    /// <exception cref="InputException">A row is unpaired, and it is not for this loss.</exception>
+    public static void RequirePairsFor(IPreferenceLoss loss, IReadOnlyList<PreferencePair> pairs, string path)
+    {
+        if (!loss.TakesUnpaired && pairs.FirstOrDefault(static p => p.IsUnpaired) is { } row)
+        {
+            throw new InputException(
+                path, $"line {row.Line}", "is an unpaired row, and the loss compares a pair's two completions", "give pairs, or --loss kto or apo_zero_unpaired");
+        }
+    }
+
     /// <exception cref="InputException">The two models have other parameters.</exception>
     public static void RequireSameParameters(Transformer policy, Transformer reference, string referencePath)
     {

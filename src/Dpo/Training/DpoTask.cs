@@ -30,7 +30,7 @@ public sealed class DpoTask(
             var input = Input(micro, withMismatched: slopes is null) with { Totals = totals };
             var share = slopes is null ? loss.PerPair(input).Sum() / batch.Count : slopes.Linear(input, done, micro.Length);
             total += slopes is null ? share.Item() : 0;
-            metrics.Add(input.Policy, input.Reference);
+            metrics.Add(input.Policy, input.Reference, input.Lengths);
             tokens += micro.Sum(i => pairs[i].Tokens());
             done += micro.Length;
             share.Backward();
@@ -49,7 +49,7 @@ public sealed class DpoTask(
             Lengths = PairLengths.Of(part),
             Prompts = pass.Prompts,
             Confidence = pass.Confidence is null ? null : PairLogProbs.Of(backend, pass.Confidence.AsSpan(..part.Length), pass.Confidence.AsSpan(part.Length..)),
-            MismatchedRatios = withMismatched ? known.Mismatched?.Under(policy, tokenBudget).Ratios(backend, known.Mismatched) : null,
+            MismatchedRatios = withMismatched ? known.Mismatched?.Under(policy, tokenBudget).Ratios(known.Mismatched) : null,
         };
     }
 

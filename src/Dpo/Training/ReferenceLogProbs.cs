@@ -87,6 +87,6 @@ public sealed record ReferenceLogProbs(Real[] Chosen, Real[] Rejected) : IRefere
             Lengths = lengths,
             Prompts = policy.Prompts is null ? null : Tensor.From(backend, Shape.Vector(policy.Prompts.Length), policy.Prompts, requiresGrad),
             Confidence = policy.Confidence is var (chosen, rejected) ? PairLogProbs.Of(backend, chosen, rejected) : null,
-            MismatchedRatios = policy.Mismatched?.Ratios(backend, reference.Mismatched),
+            MismatchedRatios = policy.Mismatched?.Ratios(reference.Mismatched),
         };
 }

@@ -2,7 +2,10 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Models;
 
-/// <summary>A prompt with its completions: two for a preference pair (chosen, then rejected), one for supervised fine-tuning.</summary>
+/// <summary>
+/// A prompt with its completions: two for a preference pair (chosen, then rejected), one for supervised fine-tuning. One of several may be
+/// empty, which is none: its log-prob is 0.
+/// </summary>
 public readonly record struct PromptGroup(int[] Prompt, IReadOnlyList<int[]> Completions);
 
 /// <summary>
@@ -71,7 +74,7 @@ public sealed class PackedBatch
     }
 
     /// <summary>Packs groups that all have the same number of completions.</summary>
-    /// <exception cref="ArgumentException">A prompt or completion is empty, or the numbers of completions differ.</exception>
+    /// <exception cref="ArgumentException">A prompt is empty or all its completions are, or the numbers of completions differ.</exception>
     public static PackedBatch Pack(IBackend backend, IReadOnlyList<PromptGroup> groups)
     {
         var ranks = groups.Count == 0 ? 0 : groups[0].Completions.Count;
@@ -82,9 +85,9 @@ public sealed class PackedBatch
         for (var g = 0; g < groups.Count; g++)
         {
             var (prompt, completions) = groups[g];
-            if (prompt.Length == 0 || completions.Count != ranks || completions.Any(static c => c.Length == 0))
+            if (prompt.Length == 0 || completions.Count != ranks || completions.All(static c => c.Length == 0))
             {
-                throw new ArgumentException($"group {g}: prompt and completions must not be empty, and each group has {ranks} of them");
+                throw new ArgumentException($"group {g}: a prompt and all its completions must not be empty, and each group has {ranks} of them");
             }
             var root = tokens.Count;
             Append(prompt, prompt.Length, 0);
@@ -116,7 +119,7 @@ public sealed class PackedBatch
                     targets.Add(completion[i]);
                 }
                 offsets.Add(rows.Count);
-                root += groups[g].Prompt.Length + groups[g].Completions.Sum(static c => c.Length - 1);
+                root += groups[g].Prompt.Length + groups[g].Completions.Sum(static c => Math.Max(0, c.Length - 1));
             }
         }
         List<int> predictors = [.. rows.Distinct().Order()];
