@@ -78,6 +78,12 @@ public static class PreferenceData
             var (context, completion) = SftData.Tokens(row);
             return row.Truth("label") ? (context, completion, []) : (context, [], completion);
         }
+        return Pair(row);
+    }
+
+    /// <summary>The prompt and both completions of a row of a pair.</summary>
+    internal static (int[] Prompt, int[] Chosen, int[] Rejected) Pair(DataRow row)
+    {
         if (row.Has("chosen_ids") || row.Has("rejected_ids") || row.Has("prompt_ids"))
         {
             return (row.Ids("prompt_ids"), row.Ids("chosen_ids"), row.Ids("rejected_ids"));

@@ -22,6 +22,12 @@ public sealed record DpoRunOptions
 
     public bool Resume { get; init; }
 
+    /// <summary>A folder for a TensorBoard event file; null for none.</summary>
+    public string? TensorBoard { get; init; }
+
+    /// <summary>Told of every step; null for none.</summary>
+    public LiveReport? Live { get; init; }
+
     public IPreferenceLoss Loss { get; init; } = new DpoLoss();
 
     /// <summary>How the reference follows the policy; null for one that stands still.</summary>
@@ -62,6 +68,20 @@ public static class DpoRun
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
             options.TokenBudget,
             options.Sync,
+        }, new
+        {
+            Command = "dpo",
+            options.Model,
+            options.Tokenizer,
+            options.Reference,
+            options.Data,
+            options.EvalData,
+            Loss = options.Loss.ToString(),
+            options.Sync,
+            options.Training,
+            options.MaxLength,
+            options.MaxPromptLength,
+            options.TokenBudget,
         });
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
@@ -75,8 +95,11 @@ public static class DpoRun
         var task = new DpoTask(policy, pairs, source, options.Loss, options.TokenBudget);
         double? firstLoss = policyFingerprint == fingerprint && summary.Unpaired == 0 ? options.Loss.AtReference : null;
         var evaluation = folder.Train(
-            policy, tokenizer, task, options.Training, firstLoss, log, cancellation,
+            policy, tokenizer, task, options.Training, firstLoss, log, cancellation, options.TensorBoard, options.Live,
             heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)));
+        log.Stage("examples for the report", 1);
+        var start = reference == policy || moving is not null ? ModelFile.LoadWeights(referencePath, backend) : reference;
+        RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed).Write(options.Out);
         return new TrainingResult(folder.ModelPath, summary, evaluation);
 
         ReferenceLogProbs StandingReference() => RunChecks.RequireFinite(
@@ -105,8 +128,9 @@ public static class DpoRun
         {
             log.Stage("held-out pairs", pairs.Length);
             var measured = PairEvaluation.Measure(policy, pairs, logProbs, options.Loss, options.TokenBudget, n => log.Advance(n), cancellation);
+            var tokens = TokenStatistics.Measure(policy, pairs, options.TokenBudget, cancellation);
             return double.IsFinite(measured.Loss)
-                ? [("eval_loss", measured.Loss), .. measured.Metrics.Select(static m => ("eval_" + m.Name, m.Value))]
+                ? [("eval_loss", measured.Loss), .. measured.Metrics.Concat(tokens.Metrics).Select(static m => ("eval_" + m.Name, m.Value))]
                 : throw new TrainingException($"the loss on {options.EvalData} is {measured.Loss}; try a smaller learning rate");
         }
 

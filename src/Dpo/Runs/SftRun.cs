@@ -20,6 +20,9 @@ public sealed record SftRunOptions
 
     public bool Resume { get; init; }
 
+    /// <summary>A folder for a TensorBoard event file; null for none.</summary>
+    public string? TensorBoard { get; init; }
+
     public TrainingOptions Training { get; init; } = new();
 
     public int? MaxLength { get; init; }
@@ -49,8 +52,21 @@ public static class SftRun
             Data = TokenHash.Of("", examples.SelectMany(static e => new[] { e.Prompt, e.Completion })),
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
             options.TokenBudget,
+        }, new
+        {
+            Command = "sft",
+            options.Model,
+            options.Config,
+            options.Tokenizer,
+            options.Data,
+            options.Training,
+            options.MaxLength,
+            options.TokenBudget,
         });
-        folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation);
+        folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);
+        log.Stage("examples for the report", 1);
+        var samples = RunExamples.Continuations(model, Open(options, backend).Model, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);
+        new RunExamples([], samples).Write(options.Out);
         return new TrainingResult(folder.ModelPath, summary, []);
     }
 

@@ -15,9 +15,11 @@ public sealed class DpoTask(
 
     public void Updated(int steps) => reference.Updated(steps);
 
+    public int Tokens(int example) => pairs[example].Tokens();
+
     public BatchResult Accumulate(IReadOnlyList<int> batch)
     {
-        int[][] parts = [.. MicroBatches.Split(batch, i => pairs[i].Tokens(), tokenBudget)];
+        int[][] parts = [.. MicroBatches.Split(batch, Tokens, tokenBudget)];
         var slopes = loss.Inputs.HasFlag(LossInputs.WholeBatch) && parts.Length > 1 ? Slopes(batch) : null;
         var totals = BatchTotals.Of(PairLengths.Of([.. batch.Select(i => pairs[i])]));
         var metrics = new PreferenceMetrics(loss.Beta);
@@ -31,7 +33,7 @@ public sealed class DpoTask(
             var share = slopes is null ? loss.PerPair(input).Sum() / batch.Count : slopes.Linear(input, done, micro.Length);
             total += slopes is null ? share.Item() : 0;
             metrics.Add(input.Policy, input.Reference, input.Lengths);
-            tokens += micro.Sum(i => pairs[i].Tokens());
+            tokens += micro.Sum(Tokens);
             done += micro.Length;
             share.Backward();
         }

@@ -14,6 +14,9 @@ public interface ITrainingTask
     /// <summary>Number of examples.</summary>
     int Examples { get; }
 
+    /// <summary>Tokens that an example takes, its prompt counted once.</summary>
+    int Tokens(int example);
+
     /// <summary>
     /// Runs forward and backward over a batch, a micro-batch at a time; the gradients of the micro-batches add up to that of the whole.
     /// </summary>

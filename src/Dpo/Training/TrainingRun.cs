@@ -24,6 +24,7 @@ public sealed class TrainingRun
     private (int Epoch, int[] Examples) _order = (-1, []);
     private readonly LearningRateSchedule _schedule;
     private readonly CheckpointFolder? _checkpoints;
+    private long? _tokens; // of the steps made, those before a checkpoint too
 
     /// <param name="model">Trained in place.</param>
     /// <param name="task">The loss over the examples.</param>
@@ -80,7 +81,9 @@ public sealed class TrainingRun
         var step = Step;
         var start = Stopwatch.GetTimestamp();
         _model.Weights.ClearGradients();
+        var seen = _tokens ?? Enumerable.Range(0, step).Sum(s => (long)Batch(s).Sum(_task.Tokens));
         var result = _task.Accumulate(Batch(step));
+        _tokens = seen + result.Tokens;
         Check(step, result.Loss, firstLoss);
         var norm = GradientNorm(step);
         var rate = _schedule.At(step);
@@ -93,6 +96,7 @@ public sealed class TrainingRun
             ("grad_norm", norm),
             ("learning_rate", rate),
             ("tokens", result.Tokens),
+            ("num_tokens", _tokens.Value),
             ("tokens/s", result.Tokens / seconds),
         ]);
     }
