@@ -17,17 +17,18 @@ public sealed class RunFolder
     private readonly string _folder;
     private readonly CheckpointFolder _checkpoints;
     private readonly bool _resume;
+    private readonly object _options;
 
     /// <param name="folder">OUT.</param>
     /// <param name="resume">Go on from OUT's newest checkpoint.</param>
     /// <param name="key">All that two runs must share for one to go on with the other's checkpoint.</param>
-    /// <param name="options">What the run was asked for, for people and reports: options.json.</param>
+    /// <param name="options">What the run is asked for, for people and reports: options.json.</param>
     /// <exception cref="InputException">
     /// OUT cannot be written, or holds what an earlier run left and this one is not to resume, or is to be resumed and is finished.
     /// </exception>
     public RunFolder(string folder, bool resume, object key, object options)
     {
-        (_folder, _resume) = (folder, resume);
+        (_folder, _resume, _options) = (folder, resume, options);
         AtomicFile.RequireWritableFolder(folder);
         _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
         if (resume)
@@ -38,7 +39,6 @@ public sealed class RunFolder
         {
             RequireUnused();
         }
-        AtomicFile.WriteText(PathOf(OptionsFile), JsonSerializer.Serialize(options, s_readable) + "\n");
     }
 
     /// <summary>Where the trained model goes.</summary>
@@ -65,6 +65,7 @@ public sealed class RunFolder
         {
             log.Note(run.TryResume() ? $"resumed from {_checkpoints.Newest()}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
+        AtomicFile.WriteText(PathOf(OptionsFile), JsonSerializer.Serialize(_options, s_readable) + "\n"); // another run's checkpoint is refused by now
         var before = run.Step == 0 ? evaluate?.Invoke() : null;
         using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step);
         using var board = tensorBoard is null ? null : new TensorBoardFile(tensorBoard, run.Step);
