@@ -40,6 +40,23 @@ public sealed record DpoRunOptions
     public int? MaxPromptLength { get; init; }
 
     public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
+
+    /// <summary>What options.json holds.</summary>
+    internal object Recorded() => new
+    {
+        Command = "dpo",
+        Model,
+        Tokenizer,
+        Reference,
+        Data,
+        EvalData,
+        Loss = Loss.ToString(),
+        Sync,
+        Training,
+        MaxLength,
+        MaxPromptLength,
+        TokenBudget,
+    };
 }
 
 /// <summary>Preference training of a model from files: data in, OUT/metrics.jsonl, checkpoints and OUT/model out.</summary>
@@ -68,21 +85,7 @@ public static class DpoRun
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
             options.TokenBudget,
             options.Sync,
-        }, new
-        {
-            Command = "dpo",
-            options.Model,
-            options.Tokenizer,
-            options.Reference,
-            options.Data,
-            options.EvalData,
-            Loss = options.Loss.ToString(),
-            options.Sync,
-            options.Training,
-            options.MaxLength,
-            options.MaxPromptLength,
-            options.TokenBudget,
-        });
+        }, options.Recorded());
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
         var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
