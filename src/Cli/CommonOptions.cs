@@ -29,6 +29,8 @@ internal static class CommonOptions
 
     public static Option<string> Out(string description) => new("--out") { Description = description, HelpName = "PATH", Required = true };
 
+    public static Option<string?> TensorBoard() => new("--tensorboard") { Description = "Write the metrics as a TensorBoard event file into this folder too.", HelpName = "DIR" };
+
     public static Option<ulong> Seed(ulong value = 0) => new("--seed")
     {
         Description = "Seed of every random number.",

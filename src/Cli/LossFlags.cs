@@ -18,6 +18,7 @@ internal sealed class LossFlags
         "--reduction", "Log-probs of ipo and sigmoid_norm: the mean over a completion's tokens, or the sum.", "mean", ("mean", true), ("sum", false));
     private readonly Option<bool> _referenceFree = new("--reference-free") { Description = "The loss takes the reference's log-probs for 0." };
     private readonly Option<bool> _weighted = new("--wpo") { Description = "Weighs each pair by how likely the policy is to write it (WPO)." };
+    private readonly Option<bool> _withoutWeight = new("--no-weight") { Description = "DPO's gradient with 1/2 in the place of its weight sigmoid(-margin), the paper's ablation." };
     private readonly (LossParameter Parameter, Option<double?> Option)[] _numbers = [.. LossParameter.All.Select(static p => (p, Number(p)))];
 
     public LossFlags(Command command)
@@ -27,7 +28,7 @@ internal sealed class LossFlags
         {
             command.Add(option);
         }
-        foreach (var option in new Option[] { _divergence.Option, _reduction.Option, _referenceFree, _weighted })
+        foreach (var option in new Option[] { _divergence.Option, _reduction.Option, _referenceFree, _weighted, _withoutWeight })
         {
             command.Add(option);
         }
@@ -45,6 +46,7 @@ internal sealed class LossFlags
                 Means = _reduction.IsGiven(parsed) ? _reduction.Read(parsed) : null,
                 ReferenceFree = parsed.GetValue(_referenceFree),
                 Weighted = parsed.GetValue(_weighted),
+                WithoutWeight = parsed.GetValue(_withoutWeight),
             });
         }
         catch (LossException e)

@@ -82,6 +82,37 @@ internal sealed partial class TrainingCommandsTests
             Is.EqualTo(File.ReadAllLines(_prompts)));
     }
 
+    /// <summary>In the demonstration's world eval knows the grammar too; of a random model's text it accepts nothing.</summary>
+    [Test]
+    public void InTheWorldEvalSaysWhatTheGrammarAccepts()
+    {
+        var figures = Json(CommandLineRun.Of(
+            "eval", "--policy", _model, "--reference", _model, "--prompts", _prompts, "--reward", "world", "--max-tokens", "4"));
+        Assert.That(figures.GetProperty("policy_grammatical").GetDouble(), Is.Zero);
+        Assert.That(figures.GetProperty("reference_grammatical").GetDouble(), Is.Zero);
+        var (prefix, continuation) = ReviewWorld.Sample(1, 0);
+        ScoredCompletion[] samples = [new([], continuation, Ended: true, 0), new([], continuation, Ended: false, 0), new([], " xyzzy", Ended: true, 0), new([], continuation, Ended: true, 0)];
+        Assert.That(WorldReward.GrammaticalShare(Enumerable.Repeat(prefix, 4), samples), Is.EqualTo(0.5), "one was cut, one is no review");
+    }
+
+    /// <summary>Batches of 64 and a rate that begins at 0 and rises by 1e-6 / 150 a step; what is given goes before.</summary>
+    [TestCase(12, "")]
+    [TestCase(4, "--batch-size 4")]
+    public void ThePapersPresetIsThePapers(int batch, string more)
+    {
+        var run = _folder.File($"preset {batch}");
+        CommandLineRun.Of(
+        [
+            "dpo", "--model", _model, "--data", _pairs, "--out", run, "--preset", "paper", "--epochs", "3", .. more.Split(' ', StringSplitOptions.RemoveEmptyEntries),
+        ]).Succeeded();
+        var metrics = File.ReadAllLines(Path.Combine(run, "metrics.jsonl")).Select(static l => JsonElement.Parse(l)).ToList();
+        Assert.That(metrics, Has.Count.EqualTo(3 * 12 / batch));
+        Assert.That(
+            metrics.Select(static m => m.GetProperty("learning_rate").GetDouble()),
+            Is.EqualTo(metrics.Select(static (_, step) => 1e-6 * step / 150)).Within(1e-20));
+        Assert.That(metrics[0].GetProperty("weights/p50").GetDouble(), Is.EqualTo(0.1 / 2).Within(1e-9), "beta");
+    }
+
     [Test]
     public void SftMakesAModelThatDpoTakes()
     {

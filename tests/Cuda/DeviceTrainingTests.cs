@@ -35,6 +35,28 @@ public class DeviceTrainingTests(CudaDevice device)
         Assert.That(expected[^1], Is.LessThan(0.9 * expected[0]), "the run learns something");
     }
 
+    /// <summary>An absent completion is an empty segment; the reference mixed on the card and whole rows of logits are what they are on the CPU.</summary>
+    [Test]
+    public void UnpairedRowsAMovingReferenceAndTokenStatisticsAreTheCpus()
+    {
+        using var cpu = new CpuBackend(1);
+        foreach (var (actual, expected) in Figures(_cuda).Zip(Figures(cpu)))
+        {
+            Assert.That(actual, Is.EqualTo(expected).Within(1e-5 * Math.Max(1, Math.Abs(expected))));
+        }
+
+        static double[] Figures(IBackend backend)
+        {
+            var (policy, reference) = (TinyModels.Create(backend), TinyModels.Create(backend, seed: 2));
+            PreferencePair[] rows = [.. TinyModels.Pairs(4).Select(static (p, i) => i % 2 == 0 ? p with { Rejected = [] } : p with { Chosen = [] })];
+            var loss = new KtoLoss(0.5, 2);
+            var moving = new MovingReference(policy, reference, rows, loss, new ReferenceSync(0.25, 1), policy.Config.MaxPositions);
+            moving.Updated(1);
+            var result = new DpoTask(policy, rows, moving, loss).Accumulate([0, 1, 2, 3]);
+            return [.. result.Metrics.Select(static m => m.Value), policy.Weights.GradientNorm(), .. TokenStatistics.Measure(policy, rows).Metrics.Select(static m => m.Value)];
+        }
+    }
+
     [Test]
     public void FromItsOwnReferenceEveryRewardIsZeroHoweverBothArePacked()
     {

@@ -18,6 +18,7 @@ public sealed record LossCase(string Text, LossSettings Settings)
         .. Settings.Means is null ? [] : new[] { $"--reduction {(Settings.Means.Value ? "mean" : "sum")}" },
         .. Settings.ReferenceFree ? new[] { "--reference-free" } : [],
         .. Settings.Weighted ? new[] { "--wpo" } : [],
+        .. Settings.WithoutWeight ? new[] { "--no-weight" } : [],
     ]);
 
     /// <summary>Every loss, each with its parameters, divergences and modifiers.</summary>
@@ -65,6 +66,10 @@ public sealed record LossCase(string Text, LossSettings Settings)
             Divergence = "forward_kl",
             Numbers = new Dictionary<LossParameter, double> { [beta] = 1, [smoothing] = 0.2 },
         });
+        var withoutWeight = new LossSettings { WithoutWeight = true };
+        yield return new LossCase("sigmoid", withoutWeight);
+        yield return new LossCase("sigmoid", withoutWeight with { Divergence = "js", Numbers = new Dictionary<LossParameter, double> { [beta] = 1 } });
+        yield return new LossCase("sigmoid:2,sft", withoutWeight with { Weighted = true });
         foreach (var name in new[] { "ipo", "sigmoid_norm" })
         {
             yield return new LossCase(name, new LossSettings { Means = false });
@@ -110,6 +115,17 @@ public sealed record LossBatch(
         (1.25, 0.75), (-4.5, -6.25), (6.5, 9.25), (-8.75, -3.25), (0.125, -13.5),
     ]);
 
+    /// <summary>The same as unpaired rows: every second one has its rejected completion alone, the others their chosen one.</summary>
+    public static LossBatch Unpaired { get; } = Margins with
+    {
+        Chosen = Every(Margins.Chosen, 0),
+        ReferenceChosen = Every(Margins.ReferenceChosen, 0),
+        ChosenLength = Every(Margins.ChosenLength, 0),
+        Rejected = Every(Margins.Rejected, 1),
+        ReferenceRejected = Every(Margins.ReferenceRejected, 1),
+        RejectedLength = Every(Margins.RejectedLength, 1),
+    };
+
     /// <summary>Some of them, at which no loss has a kink but where policy and reference agree.</summary>
     public static LossBatch FewMargins { get; } =
         FromRatios([(0, 0), (0.25, -0.25), (-1, 1), (3.5, -3.5), (-12, 12), (20, -20), (-20, 20), (6.5, 9.25), (-8.75, -3.25)]);
@@ -135,13 +151,17 @@ public sealed record LossBatch(
             Lengths = new PairLengths(PromptLength, ChosenLength, RejectedLength),
             Prompts = Tensor.From(backend, Shape.Vector(Count), Real(Prompt)),
             Confidence = PairLogProbs.Of(backend, Real(ChosenConfidence), Real(RejectedConfidence)),
-            MismatchedRatios = PairLogProbs.Of(backend, Real(MismatchedChosen), Real(MismatchedRejected)),
+            MismatchedRatios = [.. MismatchedChosen, .. MismatchedRejected],
         };
         var perPair = loss.PerPair(batch);
         var values = perPair.ToArray();
         perPair.Sum().Backward();
         return (values, batch.Policy.Chosen.GradToArray(), batch.Policy.Rejected.GradToArray());
     }
+
+    // Those of the rows of one parity; 0 for the rest.
+    private static T[] Every<T>(T[] values, int parity)
+        where T : struct => [.. values.Select((v, i) => i % 2 == parity ? v : default)];
 
     private static Real[] Real(double[] values) => Array.ConvertAll(values, static v => (Real)v);
 }

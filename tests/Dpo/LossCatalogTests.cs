@@ -73,6 +73,11 @@ public class LossCatalogTests
         {
             AssertRefused(loss, With(LossParameter.TailWeight, 0.5), "--ld-alpha");
         }
+        foreach (var loss in LossCatalog.Names.Except(["sigmoid"]).Append("sigmoid,hinge"))
+        {
+            AssertRefused(loss, new() { WithoutWeight = true }, "--no-weight", loss.Split(',')[^1]);
+        }
+        AssertRefused("sigmoid", With(LossParameter.LabelSmoothing, 0.1) with { WithoutWeight = true }, "--label-smoothing", "--no-weight");
         AssertRefused("sigmoid,apo_zero", new() { Divergence = "js" }, "--f-divergence", "apo_zero");
     }
 
@@ -85,7 +90,7 @@ public class LossCatalogTests
         {
             Assert.That(page, Does.Contain($"| `{name}` |"));
         }
-        foreach (var name in LossParameter.All.Select(static p => p.Name).Concat(["f-divergence", "reduction", "reference-free", "wpo"]))
+        foreach (var name in LossParameter.All.Select(static p => p.Name).Concat(["f-divergence", "reduction", "reference-free", "wpo", "no-weight"]))
         {
             Assert.That(page, Does.Contain($"`--{name}"));
         }

@@ -107,7 +107,9 @@ internal sealed class LossRunTests
         CommandLineRun.Of(named).Succeeded();
         var weights = File.ReadAllBytes(Path.Combine(folder, "model", "model.safetensors"));
         Directory.Delete(Path.Combine(folder, "model"), recursive: true);
+        var options = File.ReadAllText(Path.Combine(folder, RunFolder.OptionsFile));
         CommandLineRun.Of([.. command, "--resume", "--loss", "hinge"]).AssertFails(CommandLine.Failure, "belongs to a run");
+        Assert.That(File.ReadAllText(Path.Combine(folder, RunFolder.OptionsFile)), Is.EqualTo(options), "a refused run leaves them");
         CommandLineRun.Of([.. named, "--resume"]).Succeeded();
         Assert.That(File.ReadAllBytes(Path.Combine(folder, "model", "model.safetensors")), Is.EqualTo(weights));
     }

@@ -153,6 +153,8 @@ internal static class PlainLoss
         var (w, l) = (beta * chosen, beta * rejected);
         switch (c.Text)
         {
+            case "sigmoid" when c.Settings.WithoutWeight:
+                return Of(Math.Log(2) - (m / 2), -0.5);
             case "sigmoid":
                 return Of(Smoothed(m, smoothing), SmoothedSlope(m, smoothing));
             case "robust":

@@ -19,6 +19,8 @@ internal sealed class RecordingTask(Transformer model, int examples) : ITraining
 
     public int Examples => examples;
 
+    public int Tokens(int example) => _task.Tokens(example);
+
     public BatchResult Accumulate(IReadOnlyList<int> batch)
     {
         var result = _task.Accumulate(batch);

@@ -60,7 +60,7 @@ public class RunFolderTests
                     return step == nanAt ? double.NaN : loss;
                 },
             };
-            var error = Assert.Throws<TrainingException>(() => new RunFolder(_folder.Path, resume, "key").Train(
+            var error = Assert.Throws<TrainingException>(() => new RunFolder(_folder.Path, resume, "key", new { }).Train(
                 _model, new ByteTokenizer(), task, options, null, IRunLog.Silent, default));
             return (error!, last);
         }

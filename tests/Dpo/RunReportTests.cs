@@ -86,6 +86,27 @@ internal sealed class RunReportTests
         Assert.That(WeightQuantiles.Weight(0.5, 1e4), Is.Zero);
     }
 
+    /// <summary>A plain run leaves what every part of the report is made of.</summary>
+    [Test]
+    public void PlainRunsHaveAllParts()
+    {
+        var model = TinyModelFolder.Save(_folder.File("model"));
+        File.WriteAllLines(_folder.File("pairs.jsonl"), Enumerable.Range(0, 12).Select(static i => $$"""{"prompt": "the film {{i % 10}}", "chosen": " was good", "rejected": " was bad"}"""));
+        CommandLineRun.Of("dpo", "--model", model, "--data", _folder.File("pairs.jsonl"), "--out", _folder.File("plain"), "--beta", "0.25", "--seed", "7").Succeeded();
+        CommandLineRun.Of("sft", "--model", model, "--data", _folder.File("pairs.jsonl"), "--out", _folder.File("tuned")).Succeeded();
+        var examples = RunExamples.Read(_folder.File("plain"))!;
+        Assert.That(examples.Pairs.Select(static p => p.Prompt), Is.EqualTo(Enumerable.Range(0, 8).Select(static i => $"the film {i}")));
+        Assert.That(examples.Pairs[0].Chosen.Sum(static t => t.Policy), Is.Not.EqualTo(examples.Pairs[0].Chosen.Sum(static t => t.Reference)), "of the weights before and after");
+        Assert.That(examples.Samples.Select(static s => s.Prompt), Is.EqualTo(examples.Pairs.Select(static p => p.Prompt)));
+        Assert.That(RunExamples.Read(_folder.File("tuned"))!.Samples, Has.Length.EqualTo(8));
+        using var backend = new CpuBackend(1);
+        var sections = XDocument.Parse(RunReport.Render([_folder.File("plain"), _folder.File("tuned")], backend)).Descendants("section").ToDictionary(static s => (string)s.Attribute("id")!);
+        Assert.That(sections["tokens"].Elements("article").Count(), Is.EqualTo(8));
+        Assert.That(sections["samples"].Elements("article").Count(), Is.EqualTo(16));
+        var options = sections["configuration"].Elements("pre").First().Value;
+        Assert.That(options, Does.Contain("\"Command\": \"dpo\"").And.Contain("Beta = 0.25").And.Contain("\"Seed\": 7").And.Contain("\"Optimiser\": \"AdamW\""));
+    }
+
     [Test]
     public void ARunWithoutMetricsOrWithATornLineIsOneClearLine()
     {

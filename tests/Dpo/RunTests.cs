@@ -47,10 +47,11 @@ public class RunTests
             Assert.That(line.Keys, Is.EquivalentTo(new[]
             {
                 "step", "epoch", "loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen",
-                "logps/rejected", "weights/p5", "weights/p25", "weights/p50", "weights/p75", "weights/p95", "grad_norm", "learning_rate", "tokens", "tokens/s",
+                "logps/rejected", "weights/p5", "weights/p25", "weights/p50", "weights/p75", "weights/p95", "grad_norm", "learning_rate", "tokens", "num_tokens", "tokens/s",
             }));
             Assert.That(line["step"], Is.EqualTo(step));
             Assert.That(line["epoch"], Is.EqualTo((step + 1) / 3.0));
+            Assert.That(line["num_tokens"], Is.EqualTo(lines[..(step + 1)].Sum(static l => l["tokens"])));
             Assert.That(line.Values, Has.All.Matches<double>(double.IsFinite));
         }
         Assert.That(lines[0]["loss"], Is.EqualTo(Math.Log(2)).Within(1e-6));
@@ -58,7 +59,10 @@ public class RunTests
         var measured = result.Evaluation.ToDictionary(static m => m.Name, static m => m.Value);
         Assert.That((all[0]["step"], all[^1]["step"]), Is.EqualTo((0, Steps)));
         Assert.That(all[0]["eval_loss"], Is.EqualTo(Math.Log(2)).Within(1e-6), "before the first step");
-        Assert.That(all[^1].Where(static e => e.Key != "step"), Is.EquivalentTo(measured), "after the last");
+        Assert.That(all[^1].Where(static e => e.Key is not ("step" or "epoch")), Is.EquivalentTo(measured), "after the last");
+        Assert.That((all[0]["epoch"], all[^1]["epoch"]), Is.EqualTo((0, 3)));
+        Assert.That(measured["eval_entropy"], Is.GreaterThan(0).And.LessThan(Math.Log(s_tokenizer.VocabSize)));
+        Assert.That(measured["eval_mean_token_accuracy"], Is.InRange(0, 1));
         Assert.That(all[0].Keys, Is.EqualTo(all[^1].Keys));
         Assert.That(measured["eval_rewards/margins"], Is.GreaterThan(0.01));
         Assert.That(measured["eval_loss"], Is.LessThan(Math.Log(2)));
@@ -70,7 +74,7 @@ public class RunTests
         var again = PairEvaluation.Measure(saved, pairs, reference, new DpoLoss());
         Assert.That(again.Loss, Is.EqualTo(measured["eval_loss"]).Within(1e-6));
         Assert.That(Directory.EnumerateFileSystemEntries(_folder.File("out")).Select(Path.GetFileName),
-            Is.EquivalentTo(new[] { "metrics.jsonl", "model", "reference-logps.jsonl" }));
+            Is.EquivalentTo(new[] { "examples.json", "metrics.jsonl", "model", "options.json", "reference-logps.jsonl" }));
     }
 
     [Test]
@@ -80,7 +84,7 @@ public class RunTests
         var result = SftRun.Run(Sft("out") with { MaxLength = 12 }, _backend, IRunLog.Silent, default);
         var lines = Metrics("out");
         Assert.That(lines, Has.Length.EqualTo(Steps));
-        Assert.That(lines[0].Keys, Is.EquivalentTo(new[] { "step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "tokens/s" }));
+        Assert.That(lines[0].Keys, Is.EquivalentTo(new[] { "step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "num_tokens", "tokens/s" }));
         Assert.That(lines[^1]["loss"], Is.LessThan(0.9 * lines[0]["loss"]));
         var line = result.ToLine();
         Assert.That(line.Keys, Is.EqualTo(new[] { "model", "read", "kept", "dropped", "truncated" }));

@@ -25,6 +25,8 @@ public class SftDataTests
     [TestCase("""{"prompt_ids": [1, 2], "completion_ids": [3]}""", new[] { 1, 2 }, new[] { 3 })]
     [TestCase("""{"text": "ab"}""", new[] { 256 }, new[] { 97, 98, 257 })]
     [TestCase("""{"text": "ab</s>"}""", new[] { 256 }, new[] { 97, 98, 257 })]
+    [TestCase("""{"prompt": "a", "chosen": "b", "rejected": "c"}""", new[] { 256, 97 }, new[] { 98, 257 })]
+    [TestCase("""{"prompt_ids": [1, 2], "chosen_ids": [3], "rejected_ids": [4]}""", new[] { 1, 2 }, new[] { 3 })]
     public void RowsBecomePromptAndCompletion(string row, int[] prompt, int[] completion)
     {
         var (examples, summary) = SftData.Read(Write("sft.jsonl", row), Tokenizer);

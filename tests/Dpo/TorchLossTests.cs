@@ -20,8 +20,15 @@ public class TorchLossTests
     [Test]
     public void ValuesAndBothDerivativesMatch()
     {
-        LossCase[] cases = [.. LossCase.All()];
-        var request = new JsonObject { ["batch"] = Json(LossBatch.Margins), ["cases"] = new JsonArray([.. cases.Select(Json)]) };
+        AssertMatch(LossBatch.Margins, [.. LossCase.All()]);
+        // As TRL's trainer of unpaired rows has them: the mean over all completions, desirable or not.
+        AssertMatch(LossBatch.Unpaired, [.. LossCase.All().Where(static c => c.Loss.TakesUnpaired)]);
+    }
+
+    private static void AssertMatch(LossBatch batch, LossCase[] cases)
+    {
+        Assert.That(cases, Is.Not.Empty);
+        var request = new JsonObject { ["batch"] = Json(batch), ["cases"] = new JsonArray([.. cases.Select(Json)]) };
         var (exitCode, output, error) = File.Exists(Python)
             ? Run(Path.Combine(Repository.Root, "tests", "Dpo", "torch_losses.py"), request.ToJsonString())
             : (NoTorch, "", "");
@@ -37,7 +44,7 @@ public class TorchLossTests
         {
             foreach (var (c, answer) in cases.Zip(answers))
             {
-                var (loss, byChosen, byRejected) = LossBatch.Margins.Evaluate(backend, c.Loss);
+                var (loss, byChosen, byRejected) = batch.Evaluate(backend, c.Loss);
                 // Torch sorts; we leave each loss with the pair whose log-ratio has that rank.
                 var sorted = c.Text.StartsWith("aot", StringComparison.Ordinal);
                 AssertClose(sorted ? [.. loss.Order()] : loss, sorted ? [.. Numbers(answer, "loss").Order()] : Numbers(answer, "loss"), $"{c}: loss");
@@ -74,7 +81,7 @@ public class TorchLossTests
 
     private static JsonNode Json(LossCase c)
     {
-        var json = new JsonObject { ["text"] = c.Text, ["reference_free"] = c.Settings.ReferenceFree, ["wpo"] = c.Settings.Weighted };
+        var json = new JsonObject { ["text"] = c.Text, ["reference_free"] = c.Settings.ReferenceFree, ["wpo"] = c.Settings.Weighted, ["no_weight"] = c.Settings.WithoutWeight };
         foreach (var (parameter, value) in c.Settings.Numbers)
         {
             json[parameter.Name] = value;

@@ -31,6 +31,15 @@ def scores_of(ratio, case):
     return ratio
 
 
+def over_completions(good, bad, b):
+    """The mean over the completions of each row; of unpaired rows' losses the mean is TRL's, over one list of all."""
+    has_good, has_bad = b["chosen_length"] > 0, b["rejected_length"] > 0
+    rows = (good * has_good + bad * has_bad) / (has_good.double() + has_bad.double())
+    if not (has_good & has_bad).any():
+        assert torch.isclose(rows.mean(), torch.cat((good[has_good], bad[has_bad])).mean())
+    return rows
+
+
 def smoothed(margin, epsilon):
     return -(1 - epsilon) * F.logsigmoid(margin) - epsilon * F.logsigmoid(-margin)
 
@@ -45,6 +54,8 @@ def term(name, case, b):
     share = -b["chosen"] * len(b["chosen"]) / b["chosen_length"].sum()
     assert torch.isclose(share.mean(), nll)
     margin = beta * (w - l)
+    if name == "sigmoid" and case.get("no_weight"):
+        return torch.log(torch.tensor(2.0)) - margin / 2
     if name == "sigmoid":
         return smoothed(margin, epsilon)
     if name == "robust":
@@ -72,7 +83,7 @@ def term(name, case, b):
     if name == "apo_zero":
         return 1 - torch.sigmoid(beta * ratio_w) + torch.sigmoid(beta * ratio_l)
     if name == "apo_zero_unpaired":
-        return torch.stack([1 - torch.sigmoid(beta * ratio_w), torch.sigmoid(beta * ratio_l)]).mean(0)
+        return over_completions(1 - torch.sigmoid(beta * ratio_w), torch.sigmoid(beta * ratio_l), b)
     if name == "apo_down":
         return torch.sigmoid(beta * ratio_w) + 1 - torch.sigmoid(margin)
     if name == "aot":
@@ -87,7 +98,7 @@ def term(name, case, b):
         z = torch.cat([b["mismatched_chosen"], b["mismatched_rejected"]]).mean().clamp(min=0)
         good = case.get("desirable-weight", 1.0) * (1 - torch.sigmoid(beta * (ratio_w - z)))
         bad = case.get("undesirable-weight", 1.0) * (1 - torch.sigmoid(beta * (z - ratio_l)))
-        return torch.stack([good, bad]).mean(0)
+        return over_completions(good, bad, b)
     if name == "simpo":
         return smoothed(beta * (mean_w - mean_l - case.get("simpo-gamma", 0.5) / beta), epsilon)
     if name == "alphapo":

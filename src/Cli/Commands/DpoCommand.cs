@@ -27,6 +27,8 @@ internal static class DpoCommand
         var data = CommonOptions.Data("Pairs: {prompt, chosen, rejected} and its relatives.");
         var evalData = new Option<string?>("--eval-data") { Description = "Held-out pairs, measured before and after as eval_*.", HelpName = "FILE.jsonl" };
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
+        var tensorBoard = CommonOptions.TensorBoard();
+        var dashboard = new Option<bool>("--dashboard") { Description = "Serve the report on 127.0.0.1 while training; the address goes to stderr." };
         var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
         var preset = new Choice<TrainingOptions?>(
             "--preset", "paper: the paper's batch, optimiser, rate, warm-up and clipping, where not given.", "none", ("none", null), ("paper", s_paper));
@@ -36,13 +38,20 @@ internal static class DpoCommand
         var quiet = CommonOptions.Quiet();
         var command = new Command("dpo", "Preference training of a model on pairs: Direct Preference Optimization, or another loss.")
         {
-            model, tokenizer, reference, data, evalData, folder, resume, preset.Option, maxLength, maxPrompt, budget, quiet,
+            model, tokenizer, reference, data, evalData, folder, tensorBoard, dashboard, resume, preset.Option, maxLength, maxPrompt, budget, quiet,
         };
         var device = new DeviceFlags(command);
         var loss = new LossFlags(command);
+        var sync = new ReferenceSyncFlags(command);
         var training = new TrainingFlags(command, new TrainingOptions { LearningRate = 1e-4 });
         command.SetAction((parsed, cancellation) =>
         {
+            var chosenLoss = loss.Read(parsed);
+            if (parsed.GetValue(dashboard) && parsed.GetValue(quiet))
+            {
+                throw new UsageException("--dashboard says its address on stderr: leave out --quiet");
+            }
+            var live = parsed.GetValue(dashboard) ? new LiveReport(parsed.GetRequiredValue(folder)) : null;
             var options = new DpoRunOptions
             {
                 Model = parsed.GetRequiredValue(model),
@@ -52,13 +61,21 @@ internal static class DpoCommand
                 EvalData = parsed.GetValue(evalData),
                 Out = parsed.GetRequiredValue(folder),
                 Resume = parsed.GetValue(resume),
-                Loss = loss.Read(parsed),
+                TensorBoard = parsed.GetValue(tensorBoard),
+                Live = live,
+                Loss = chosenLoss,
+                Sync = sync.Read(parsed, chosenLoss),
                 Training = training.Read(parsed, preset.Read(parsed)),
                 MaxLength = parsed.GetValue(maxLength),
                 MaxPromptLength = parsed.GetValue(maxPrompt),
                 TokenBudget = parsed.GetValue(budget),
             };
             using var backend = device.Open(parsed);
+            using var server = live is null ? null : new DashboardServer(live.Render);
+            if (server is not null)
+            {
+                Console.Error.WriteLine($"dashboard: {server.Address}");
+            }
             var result = Interruptible.Run(
                 options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => DpoRun.Run(options, backend, log, cancellation)));
             JsonLine.Write(result.ToLine());

@@ -13,13 +13,14 @@ internal static class SftCommand
         var tokenizer = CommonOptions.Tokenizer();
         var data = CommonOptions.Data("Rows {prompt, completion} or {text}.");
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
+        var tensorBoard = CommonOptions.TensorBoard();
         var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
         var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
         var quiet = CommonOptions.Quiet();
         var command = new Command("sft", "Supervised fine-tuning, or training from scratch.")
         {
-            model, config, tokenizer, data, folder, resume, maxLength, budget, quiet,
+            model, config, tokenizer, data, folder, tensorBoard, resume, maxLength, budget, quiet,
         };
         var device = new DeviceFlags(command);
         var training = new TrainingFlags(command, new TrainingOptions());
@@ -33,6 +34,7 @@ internal static class SftCommand
                 Data = parsed.GetRequiredValue(data),
                 Out = parsed.GetRequiredValue(folder),
                 Resume = parsed.GetValue(resume),
+                TensorBoard = parsed.GetValue(tensorBoard),
                 Training = training.Read(parsed),
                 MaxLength = parsed.GetValue(maxLength),
                 TokenBudget = parsed.GetValue(budget),

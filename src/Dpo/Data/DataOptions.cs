@@ -75,9 +75,12 @@ public sealed record PreferenceSummary : DataSummary
 
     public required double MeanRejected { get; init; }
 
+    /// <summary>Rows kept that hold one completion and whether it is desirable.</summary>
+    public required int Unpaired { get; init; }
+
     /// <summary>Pairs kept whose completions are the same tokens (perhaps for having been cut): they teach nothing.</summary>
     public required int Identical { get; init; }
 
     public override string Describe() =>
-        Identical == 0 ? base.Describe() : $"{base.Describe()}; {Identical} pairs of two equal completions";
+        base.Describe() + (Unpaired == 0 ? "" : $"; {Unpaired} of them unpaired") + (Identical == 0 ? "" : $"; {Identical} pairs of two equal completions");
 }

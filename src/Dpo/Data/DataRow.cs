@@ -20,6 +20,14 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             : throw Error($"'{key}' is {Describe(value)}, not a string", $"make '{key}' a string, as the row's other texts are");
     }
 
+    public bool Truth(string key)
+    {
+        var value = Value(key);
+        return value.ValueKind is JsonValueKind.True or JsonValueKind.False
+            ? value.GetBoolean()
+            : throw Error($"'{key}' is {Describe(value)}, not true or false", $"make '{key}' true for a desirable completion, false for another");
+    }
+
     public ChatMessage[] Messages(string key)
     {
         var value = Value(key);

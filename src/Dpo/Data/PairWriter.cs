@@ -17,6 +17,14 @@ public sealed record PreferenceRow(
     [property: JsonPropertyName("chosen_reward")] double ChosenReward,
     [property: JsonPropertyName("rejected_reward")] double RejectedReward)
 {
+    public static PreferenceRow Of((int[] Ids, string Text) prompt, SampledPair pair) =>
+        new(prompt.Text, pair.Chosen.Text, pair.Rejected.Text, pair.Chosen.Reward, pair.Rejected.Reward)
+        {
+            PromptIds = prompt.Ids,
+            ChosenIds = pair.Chosen.Tokens,
+            RejectedIds = pair.Rejected.Tokens,
+        };
+
     [JsonPropertyName("prompt_ids"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int[]? PromptIds { get; init; }
 

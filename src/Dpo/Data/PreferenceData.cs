@@ -2,19 +2,26 @@ using TinyDpo.Models;
 
 namespace TinyDpo.Dpo;
 
-/// <summary>One preference: token ids of the prompt and of the two completions, each never empty.</summary>
+/// <summary>
+/// One preference: token ids of the prompt and of the two completions. An unpaired row, a completion that is desirable or not, has it as
+/// Chosen or as Rejected and the other empty; else none is.
+/// </summary>
 /// <param name="Line">The row's line in its file, from 1.</param>
-public sealed record PreferencePair(int Line, int[] Prompt, int[] Chosen, int[] Rejected);
+public sealed record PreferencePair(int Line, int[] Prompt, int[] Chosen, int[] Rejected)
+{
+    public bool IsUnpaired => Chosen.Length == 0 || Rejected.Length == 0;
+}
 
 /// <summary>
 /// Preference data from JSON Lines. A row holds strings {prompt, chosen, rejected}; or {chosen, rejected} with the prompt inside them; or
 /// either with lists of messages {role, content} instead of strings, rendered as ChatML; or ids {prompt_ids, chosen_ids, rejected_ids},
-/// taken as they are, which go before text in the same row. Other keys are ignored. Prompt and completions of text are encoded apart and
-/// joined as ids.
+/// taken as they are, which go before text in the same row. A row with a label, true or false, is unpaired, as in TRL: {prompt, completion,
+/// label} or {prompt_ids, completion_ids, label}. Other keys are ignored. Prompt and completions of text are encoded apart and joined as ids.
 /// </summary>
 public static class PreferenceData
 {
-    private const string Remedy = "give each row prompt, chosen and rejected, or prompt_ids, chosen_ids and rejected_ids";
+    private const string Remedy =
+        "give each row prompt, chosen and rejected, or prompt_ids, chosen_ids and rejected_ids, or prompt, completion and label";
 
     /// <exception cref="InputException">A row is malformed, a completion empty, an id outside the vocabulary; or no pair is
     /// left.</exception>
@@ -53,14 +60,29 @@ public static class PreferenceData
             Truncated = truncated,
             Longest = pairs.Max(p => p.Prompt.Length + Math.Max(p.Chosen.Length, p.Rejected.Length)),
             MeanPrompt = pairs.Average(p => p.Prompt.Length),
-            MeanCompletion = pairs.Average(p => (p.Chosen.Length + p.Rejected.Length) / 2.0),
-            MeanChosen = pairs.Average(p => p.Chosen.Length),
-            MeanRejected = pairs.Average(p => p.Rejected.Length),
+            MeanCompletion = MeanLength(pairs.SelectMany(p => new[] { p.Chosen, p.Rejected })),
+            MeanChosen = MeanLength(pairs.Select(p => p.Chosen)),
+            MeanRejected = MeanLength(pairs.Select(p => p.Rejected)),
+            Unpaired = pairs.Count(p => p.IsUnpaired),
             Identical = pairs.Count(p => p.Chosen.AsSpan().SequenceEqual(p.Rejected)),
         });
     }
 
+    private static double MeanLength(IEnumerable<int[]> completions) =>
+        completions.Where(static c => c.Length > 0).Select(static c => (double)c.Length).DefaultIfEmpty().Average();
+
     private static (int[] Prompt, int[] Chosen, int[] Rejected) Tokens(DataRow row)
+    {
+        if (row.Has("label"))
+        {
+            var (context, completion) = SftData.Tokens(row);
+            return row.Truth("label") ? (context, completion, []) : (context, [], completion);
+        }
+        return Pair(row);
+    }
+
+    /// <summary>The prompt and both completions of a row of a pair.</summary>
+    internal static (int[] Prompt, int[] Chosen, int[] Rejected) Pair(DataRow row)
     {
         if (row.Has("chosen_ids") || row.Has("rejected_ids") || row.Has("prompt_ids"))
         {

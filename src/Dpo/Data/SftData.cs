@@ -9,6 +9,7 @@ public sealed record SftExample(int Line, int[] Prompt, int[] Completion);
 /// <summary>
 /// Completions from JSON Lines: rows {prompt, completion} (strings or lists of messages), {prompt_ids, completion_ids}, or {text}. A text
 /// is completion but for its first token (the beginning-of-sequence token, where the tokenizer has one), which nothing can predict.
+/// Of a preference pair the chosen completion is learnt: Preferred-FT (Rafailov et al. 2023, section 6).
 /// </summary>
 public static class SftData
 {
@@ -55,8 +56,14 @@ public static class SftData
         });
     }
 
-    private static (int[] Prompt, int[] Completion) Tokens(DataRow row)
+    /// <summary>The prompt and the completion of a row.</summary>
+    internal static (int[] Prompt, int[] Completion) Tokens(DataRow row)
     {
+        if (!row.Has("label") && (row.Has("chosen") || row.Has("chosen_ids")))
+        {
+            var (context, chosen, _) = PreferenceData.Pair(row);
+            return (context, chosen);
+        }
         if (row.Has("completion_ids") || row.Has("prompt_ids"))
         {
             return (row.Ids("prompt_ids"), row.Ids("completion_ids"));

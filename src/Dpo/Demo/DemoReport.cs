@@ -34,6 +34,5 @@ public sealed record DemoReport(PolicyComparison Comparison, Interval RewardAccu
 
     private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
 
-    private double Grammatical(ScoredCompletion[] samples) =>
-        samples.Zip(Prefixes, static (sample, prefix) => sample.Ended && ReviewWorld.Accepts(prefix, sample.Text)).Average(static ok => ok ? 1.0 : 0.0);
+    private double Grammatical(ScoredCompletion[] samples) => WorldReward.GrammaticalShare(Prefixes, samples);
 }

@@ -23,7 +23,8 @@ public sealed class DemoRun
     private DemoRun(DemoOptions options, IBackend backend, IRunLog log, CancellationToken cancellation) =>
         (_options, _backend, _log, _cancellation) = (options, backend, log, cancellation);
 
-    /// <summary>Runs everything and writes OUT/metrics.jsonl, OUT/summary.json, OUT/examples.json, OUT/report.html and OUT/model/.</summary>
+    /// <summary>Runs everything and writes OUT/metrics.jsonl, OUT/summary.json, OUT/examples.json, OUT/report.html and OUT/model/; and
+    /// what the other commands can go on with: OUT/sft/, OUT/pairs.jsonl and OUT/held-out.txt.</summary>
     /// <exception cref="InputException">OUT cannot be written.</exception>
     public static DemoReport Run(DemoOptions options, IBackend backend, IRunLog log, CancellationToken cancellation = default)
     {
@@ -36,6 +37,7 @@ public sealed class DemoRun
         using var metrics = new MetricsFile(Path.Combine(_options.Out, MetricsFile.Name));
         var tokenizer = TrainTokenizer();
         var policy = TrainSft(tokenizer, metrics);
+        ModelFile.Save(Path.Combine(_options.Out, "sft"), policy, tokenizer);
         var sft = policy.Clone();
         TrainDpo(policy, tokenizer, metrics);
         ModelFile.Save(Path.Combine(_options.Out, "model"), policy, tokenizer);
@@ -85,7 +87,8 @@ public sealed class DemoRun
 
     private void TrainDpo(Transformer policy, ByteLevelTokenizer tokenizer, MetricsFile metrics)
     {
-        var pairs = SamplePairs(policy, tokenizer, PrefixSplit.Train, _options.PairPrompts, "sampling pairs").Pairs;
+        var (pairs, rows, _) = SamplePairs(policy, tokenizer, PrefixSplit.Train, _options.PairPrompts, "sampling pairs");
+        PairWriter.Write(Path.Combine(_options.Out, "pairs.jsonl"), rows);
         _log.Stage("the reference's log-probs", pairs.Length);
         var reference = ReferenceLogProbs.Compute(policy, pairs, done: n => _log.Advance(n), cancellation: _cancellation);
         Train("DPO", policy, new DpoTask(policy, pairs, reference, new DpoLoss(_options.Beta)), _options.Dpo, DpoLoss.AtReference, metrics);
@@ -105,7 +108,7 @@ public sealed class DemoRun
     }
 
     /// <summary>Pairs of the model's own samples, labelled by Bradley-Terry on the true reward, and the best accuracy that any judge can have on them.</summary>
-    private (PreferencePair[] Pairs, double BayesAccuracy) SamplePairs(
+    private (PreferencePair[] Pairs, IEnumerable<PreferenceRow> Rows, double BayesAccuracy) SamplePairs(
         Transformer model, ByteLevelTokenizer tokenizer, PrefixSplit split, int prompts, string stage)
     {
         _log.Stage(stage, prompts * 4);
@@ -119,20 +122,23 @@ public sealed class DemoRun
             var probability = ReviewWorld.PreferenceProbability(p.Chosen.Reward, p.Rejected.Reward);
             return Math.Max(probability, 1 - probability);
         });
-        return ([.. sampled.Select((p, i) => new PreferencePair(i, prefixes[p.Prompt].Ids, p.Chosen.Tokens, p.Rejected.Tokens))], bayes);
+        return (
+            [.. sampled.Select((p, i) => new PreferencePair(i, prefixes[p.Prompt].Ids, p.Chosen.Tokens, p.Rejected.Tokens))],
+            sampled.Select(p => PreferenceRow.Of(prefixes[p.Prompt], p)), bayes);
     }
 
     private DemoReport Evaluate(Transformer policy, Transformer sft, ByteLevelTokenizer tokenizer)
     {
         var prefixes = Prefixes(tokenizer, PrefixSplit.HeldOut, _options.HeldOut);
+        AtomicFile.WriteText(Path.Combine(_options.Out, "held-out.txt"), string.Concat(prefixes.Select(static p => p.Text + "\n")));
         var generation = Generation(tokenizer, PrefixSplit.HeldOut) with { Seed = _options.Seed + 1 };
         var comparison = PolicyComparison.Measure(policy, sft, tokenizer, prefixes, generation, new WorldReward(), _log, _cancellation);
-        var (pairs, bayes) = SamplePairs(sft, tokenizer, PrefixSplit.HeldOut, _options.HeldOut / 4, "sampling held-out pairs");
+        var (pairs, _, bayes) = SamplePairs(sft, tokenizer, PrefixSplit.HeldOut, _options.HeldOut / 4, "sampling held-out pairs");
         _log.Stage("held-out reward accuracy", 2 * pairs.Length);
         var reference = ReferenceLogProbs.Compute(sft, pairs, done: n => _log.Advance(n), cancellation: _cancellation);
         var evaluation = PairEvaluation.Measure(
             policy, pairs, reference, new DpoLoss(_options.Beta), done: n => _log.Advance(pairs.Length + n), cancellation: _cancellation);
-        var report = new DemoReport(comparison, evaluation.Accuracy, bayes, [.. prefixes.Select(static p => p.Text)]);
+        var report = new DemoReport(comparison, evaluation.Accuracy!.Value, bayes, [.. prefixes.Select(static p => p.Text)]);
         var samples = report.Examples(ReportedExamples).Select(static e => new SampleChange(e.Prefix, e.Sft.Text.Trim(), e.Dpo.Text.Trim()));
         // Six pairs share a prompt: one of each.
         PreferencePair[] shown = [.. pairs.DistinctBy(static p => p.Prompt).Take(ReportedExamples)];

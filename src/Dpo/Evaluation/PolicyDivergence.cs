@@ -13,9 +13,6 @@ namespace TinyDpo.Dpo;
 /// <param name="ReferenceLogProbs">log pi_ref(completion | prompt) of each sequence.</param>
 public sealed record PolicyDivergence(double[] Kl, double[] PolicyLogProbs, double[] ReferenceLogProbs)
 {
-    // The most logits of each model that exist at a time: 16 MiB of float.
-    private const int LogitBudget = 4 * 1024 * 1024;
-
     /// <summary>Runs both models over the sequences, a micro-batch at a time.</summary>
     public static PolicyDivergence Measure(
         Transformer policy, Transformer reference, IReadOnlyList<(int[] Prompt, int[] Completion)> sequences,
@@ -58,17 +55,8 @@ public sealed record PolicyDivergence(double[] Kl, double[] PolicyLogProbs, doub
         var backend = policy.Backend;
         var (p, q) = (policy.Hidden(batch), reference.Hidden(batch));
         var rowKl = backend.Memory.Rent(batch.Rows.Length);
-        var rows = new int[batch.Rows.Length];
-        backend.Download(batch.Rows, rows);
-        var rowChunk = Math.Max(1, LogitBudget / policy.Config.VocabSize);
-        for (var from = 0; from < rows.Length; from += rowChunk)
-        {
-            using var chunk = new StepScope(backend, gradients: false);
-            var count = Math.Min(rowChunk, rows.Length - from);
-            var index = backend.Memory.RentIndex(count);
-            backend.Upload(rows.AsSpan(from, count), index);
-            backend.RowKl(policy.Logits(p, index).Data, reference.Logits(q, index).Data, count, policy.Config.VocabSize, rowKl, from);
-        }
+        LogitChunks.Each(backend, batch.Rows, policy.Config.VocabSize, (from, rows) =>
+            backend.RowKl(policy.Logits(p, rows).Data, reference.Logits(q, rows).Data, rows.Length, policy.Config.VocabSize, rowKl, from));
         Store(rowKl, batch, Kl);
         Store(Functions.LinearLogProb(p, policy.Head, batch.Rows, batch.Targets).Data, batch, PolicyLogProbs);
         Store(Functions.LinearLogProb(q, reference.Head, batch.Rows, batch.Targets).Data, batch, ReferenceLogProbs);

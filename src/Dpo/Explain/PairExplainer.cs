@@ -48,7 +48,7 @@ public sealed class PairExplainer
         var (step, after) = StepAndUndo(pair);
         var (chosenNorm, rejectedNorm) = (Norm(chosen), Norm(rejected));
         return new PairExplanation(
-            pair.Line, score, WeightQuantiles.Weight(_loss.Beta, score.Margin), chosenNorm, rejectedNorm,
+            pair.Line, score, _loss is UnweightedDpoLoss ? _loss.Beta / 2 : WeightQuantiles.Weight(_loss.Beta, score.Margin), chosenNorm, rejectedNorm,
             chosenNorm > 0 && rejectedNorm > 0 ? Dot(chosen, rejected) / (chosenNorm * rejectedNorm) : null,
             Norm(whole), Dot(chosen, step), Dot(rejected, step),
             (double)after.Chosen[0] - before.Chosen[0], (double)after.Rejected[0] - before.Rejected[0],

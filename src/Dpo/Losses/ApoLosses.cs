@@ -34,12 +34,21 @@ public sealed record ApoDownLoss(double Beta = 0.1, Divergence? Divergence = nul
 }
 
 /// <summary>
-/// APO-zero over completions, not pairs (TRL's KTO trainer, apo_zero_unpaired): the mean over both completions, half of
+/// APO-zero over completions, not pairs (TRL's KTO trainer, apo_zero_unpaired): the mean over a row's completions, for pairs half of
 /// <see cref="ApoZeroLoss"/>.
 /// </summary>
-public sealed record ApoZeroUnpairedLoss(double Beta = 0.1) : ScoreLoss(Beta, null)
+public sealed record ApoZeroUnpairedLoss(double Beta = 0.1) : IPreferenceLoss
 {
-    public override double? AtReference => 0.5;
+    public double Beta { get; } = Beta > 0 ? Beta : throw new ArgumentOutOfRangeException(nameof(Beta), Beta, "must be above 0");
 
-    protected override Tensor OfScores(Tensor chosen, Tensor rejected) => 0.5 * (Sigmoid(-Beta * chosen) + Sigmoid(Beta * rejected));
+    public double? AtReference => 0.5;
+
+    public bool TakesUnpaired => true;
+
+    public Tensor PerPair(PreferenceBatch batch)
+    {
+        var (chosen, rejected) = batch.LogRatios;
+        var (good, bad) = batch.CompletionShares();
+        return (good * Sigmoid(-Beta * chosen)) + (bad * Sigmoid(Beta * rejected));
+    }
 }

@@ -12,6 +12,8 @@ public sealed record SftLoss : IPreferenceLoss
 
     public double? AtReference => null;
 
+    public bool UsesReference => false;
+
     public Tensor PerPair(PreferenceBatch batch) => batch.ChosenNegativeLogLikelihood();
 }
 
@@ -27,6 +29,8 @@ public sealed record UnlikelihoodLoss(double Alpha = 1) : IPreferenceLoss
     public double Beta => 1;
 
     public double? AtReference => null;
+
+    public bool UsesReference => false;
 
     public Tensor PerPair(PreferenceBatch batch) => (Alpha * batch.Policy.Rejected) - batch.Policy.Chosen;
 }

@@ -15,6 +15,7 @@ public static class LossCatalog
         NoReference = 4,
         TailWeight = 8,
         Weights = 16,
+        NoWeight = 32,
         Scores = Divergence | NoReference | TailWeight | Weights,
     }
 
@@ -22,7 +23,7 @@ public static class LossCatalog
 
     private static readonly Entry[] s_entries =
     [
-        new("sigmoid", With.Scores, Sigmoid, LossParameter.Beta, LossParameter.LabelSmoothing),
+        new("sigmoid", With.Scores | With.NoWeight, Sigmoid, LossParameter.Beta, LossParameter.LabelSmoothing),
         new("robust", With.Scores, static s => new RobustLoss(Beta(s), Smoothing(s), Divergence(s)), LossParameter.Beta, LossParameter.LabelSmoothing),
         new("ipo", With.Scores | With.Reduction, static s => new IpoLoss(Beta(s), s.Means ?? true, Divergence(s)), LossParameter.Beta),
         new("hinge", With.Scores, static s => new HingeLoss(Beta(s), Divergence(s)), LossParameter.Beta),
@@ -78,6 +79,8 @@ public static class LossCatalog
         Require(settings.Divergence is not null, With.Divergence, "f-divergence");
         Require(settings.ReferenceFree, With.NoReference, "reference-free");
         Require(settings.Weighted, With.Weights, "wpo");
+        Require(settings.WithoutWeight, With.NoWeight, "no-weight");
+        RequireNoSmoothing(settings);
         if (settings.Means is not null && !terms.Exists(static t => t.Entry.With.HasFlag(With.Reduction)))
         {
             throw Ignored("reduction", $"--loss {text}");
@@ -150,13 +153,23 @@ public static class LossCatalog
         }
     }
 
+    private static void RequireNoSmoothing(LossSettings settings)
+    {
+        if (settings.WithoutWeight && settings.Numbers.ContainsKey(LossParameter.LabelSmoothing))
+        {
+            throw Ignored(LossParameter.LabelSmoothing.Name, "--no-weight");
+        }
+    }
+
     private static LossException Ignored(string option, string with) => new($"--{option} has no effect with {with}: leave it out");
 
     private static LossException NotDefined(string option, Entry entry) => new($"--{option} is not defined with --loss {entry.Name}: leave it out");
 
-    private static IPreferenceLoss Sigmoid(LossSettings s) => s.Divergence is null or "reverse_kl"
-        ? new DpoLoss(Beta(s), Smoothing(s))
-        : new DivergenceDpoLoss(Beta(s), Smoothing(s), Divergence(s));
+    private static IPreferenceLoss Sigmoid(LossSettings s) => s.WithoutWeight
+        ? new UnweightedDpoLoss(Beta(s), Divergence(s))
+        : s.Divergence is null or "reverse_kl"
+            ? new DpoLoss(Beta(s), Smoothing(s))
+            : new DivergenceDpoLoss(Beta(s), Smoothing(s), Divergence(s));
 
     private static ExoPairLoss Exo(LossSettings s) => Smoothing(s, 1e-3) > 0
         ? new ExoPairLoss(Beta(s), Smoothing(s, 1e-3), Divergence(s))

@@ -14,6 +14,10 @@ public sealed record SumLoss(IReadOnlyList<(IPreferenceLoss Loss, double Weight)
 
     public double? AtReference => Terms.Aggregate((double?)0, static (sum, term) => sum + (term.Weight * term.Loss.AtReference));
 
+    public bool UsesReference => Terms.Any(static term => term.Loss.UsesReference);
+
+    public bool TakesUnpaired => Terms.All(static term => term.Loss.TakesUnpaired);
+
     public LossInputs Inputs => Terms.Aggregate(LossInputs.None, static (inputs, term) => inputs | term.Loss.Inputs);
 
     public Tensor PerPair(PreferenceBatch batch) => Terms.Select(t => t.Weight * t.Loss.PerPair(batch)).Aggregate(static (a, b) => a + b);
@@ -27,6 +31,10 @@ public sealed record WithoutReferenceLoss(IPreferenceLoss Loss) : IPreferenceLos
     public double Beta => Loss.Beta;
 
     public double? AtReference => null;
+
+    public bool UsesReference => false;
+
+    public bool TakesUnpaired => Loss.TakesUnpaired;
 
     public LossInputs Inputs => Loss.Inputs;
 
@@ -46,6 +54,8 @@ public sealed record WeightedLoss(IPreferenceLoss Loss) : IPreferenceLoss
     public double Beta => Loss.Beta;
 
     public double? AtReference => null;
+
+    public bool UsesReference => Loss.UsesReference;
 
     public LossInputs Inputs => Loss.Inputs | LossInputs.Confidence;
 
@@ -69,6 +79,8 @@ public sealed record LengthDesensitizedLoss(IPreferenceLoss Loss, double TailWei
     public double Beta => Loss.Beta;
 
     public double? AtReference => Loss.AtReference;
+
+    public bool UsesReference => Loss.UsesReference;
 
     public LossInputs Inputs => Loss.Inputs;
 

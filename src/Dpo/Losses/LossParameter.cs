@@ -68,6 +68,9 @@ public sealed record LossSettings
     /// <summary>WPO's weights.</summary>
     public bool Weighted { get; init; }
 
+    /// <summary>1/2 in the place of sigmoid(-margin) in DPO's gradient.</summary>
+    public bool WithoutWeight { get; init; }
+
     public double Number(LossParameter parameter, double otherwise) => Numbers.TryGetValue(parameter, out var value) ? value : otherwise;
 }
 

@@ -1,4 +1,3 @@
-using TinyDpo.Kernels;
 using TinyDpo.Models;
 
 namespace TinyDpo.Dpo;
@@ -34,8 +33,16 @@ public sealed record MismatchedPairs(IReadOnlyList<PreferencePair> Pairs, Refere
 
     public MismatchedPairs At(IReadOnlyList<int> pairs) => new([.. pairs.Select(i => Pairs[i])], LogProbs.At(pairs));
 
-    /// <summary>log(pi / pi_ref), with these as the policy's; null where the reference has none.</summary>
-    public PairLogProbs? Ratios(IBackend backend, MismatchedPairs? reference) => reference is null
-        ? null
-        : new PreferenceBatch(LogProbs.ToTensors(backend), reference.LogProbs.ToTensors(backend)).LogRatios;
+    /// <summary>log(pi / pi_ref) of every completion, with these as the policy's; null where the reference has none.</summary>
+    public double[]? Ratios(MismatchedPairs? reference)
+    {
+        return reference is null
+            ? null
+            : [.. Of(static p => p.Chosen, static l => l.Chosen), .. Of(static p => p.Rejected, static l => l.Rejected)];
+
+        IEnumerable<double> Of(Func<PreferencePair, int[]> completion, Func<ReferenceLogProbs, Real[]> logProbs) =>
+            from i in Enumerable.Range(0, Pairs.Count)
+            where completion(Pairs[i]).Length > 0
+            select (double)logProbs(LogProbs)[i] - logProbs(reference.LogProbs)[i];
+    }
 }

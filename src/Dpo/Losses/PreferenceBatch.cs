@@ -3,7 +3,7 @@ using TinyDpo.Tensors;
 
 namespace TinyDpo.Dpo;
 
-/// <summary>Tokens of the prompts and completions of a batch, a number a pair.</summary>
+/// <summary>Tokens of the prompts and completions of a batch, a number a pair; 0 for the completion that an unpaired row lacks.</summary>
 public sealed record PairLengths(int[] Prompt, int[] Chosen, int[] Rejected)
 {
     public static PairLengths Of(IReadOnlyList<PreferencePair> pairs) =>
@@ -47,8 +47,8 @@ public sealed record PreferenceBatch(PairLogProbs Policy, PairLogProbs Reference
     /// <summary><see cref="TokenConfidence"/> of both completions, constants.</summary>
     public PairLogProbs? Confidence { get; init; }
 
-    /// <summary>log(pi / pi_ref) of the mismatched completions, constants.</summary>
-    public PairLogProbs? MismatchedRatios { get; init; }
+    /// <summary>log(pi / pi_ref) of the mismatched completions, in no order.</summary>
+    public double[]? MismatchedRatios { get; init; }
 
     public IBackend Backend => Policy.Chosen.Backend;
 
@@ -61,6 +61,16 @@ public sealed record PreferenceBatch(PairLogProbs Policy, PairLogProbs Reference
     /// <summary>Sums over a completion's tokens become means.</summary>
     public PairLogProbs PerToken(PairLogProbs sums) =>
         new(sums.Chosen * Constant([.. Lengths.Chosen.Select(static n => 1 / (Real)n)]), sums.Rejected * Constant([.. Lengths.Rejected.Select(static n => 1 / (Real)n)]));
+
+    /// <summary>Each completion's share of its row, times a weight: half of a pair's, the whole of an unpaired row's, 0 for the one that it lacks.</summary>
+    public PairLogProbs CompletionShares(double chosenWeight = 1, double rejectedWeight = 1)
+    {
+        return new(
+            Constant([.. Lengths.Chosen.Zip(Lengths.Rejected, (own, other) => Share(own, other, chosenWeight))]),
+            Constant([.. Lengths.Rejected.Zip(Lengths.Chosen, (own, other) => Share(own, other, rejectedWeight))]));
+
+        static Real Share(int own, int other, double weight) => (Real)(own == 0 ? 0 : other == 0 ? weight : weight / 2);
+    }
 
     /// <summary>
     /// Each pair's share of the chosen completions' mean negative log-prob: the mean of the shares over the batch is the mean over its

@@ -16,6 +16,8 @@ public abstract record ReferenceFreeLosses(double Beta, double LabelSmoothing) :
 
     public virtual LossInputs Inputs => LossInputs.None;
 
+    public bool UsesReference => false;
+
     public abstract Tensor PerPair(PreferenceBatch batch);
 }
 

@@ -15,6 +15,8 @@ public abstract record ScoreLoss(double Beta, Divergence? Divergence) : IPrefere
 
     public abstract double? AtReference { get; }
 
+    public virtual bool UsesReference => true;
+
     public virtual Tensor PerPair(PreferenceBatch batch)
     {
         var (chosen, rejected) = Divergence.Scores(batch);

@@ -10,9 +10,6 @@ namespace TinyDpo.Dpo;
 /// </summary>
 public static class TokenConfidence
 {
-    // The most logits that exist at a time: 16 MiB of float.
-    private const int LogitBudget = 4 * 1024 * 1024;
-
     /// <summary>The confidence in each sequence of a batch, [sequences].</summary>
     /// <param name="hidden">The batch's hidden states.</param>
     /// <param name="tokens">Its log-probs [predictions].</param>
@@ -41,16 +38,11 @@ public static class TokenConfidence
     {
         var backend = model.Backend;
         var vocabulary = model.Config.VocabSize;
-        var rows = new int[batch.Rows.Length];
-        backend.Download(batch.Rows, rows);
-        var result = new double[rows.Length];
-        var chunk = Math.Max(1, LogitBudget / vocabulary);
-        for (var from = 0; from < rows.Length; from += chunk)
+        var result = new double[batch.Rows.Length];
+        LogitChunks.Each(backend, batch.Rows, vocabulary, (from, index) =>
         {
-            using var scope = new StepScope(backend, gradients: false);
-            var count = Math.Min(chunk, rows.Length - from);
-            var (index, target) = (backend.Memory.RentIndex(count), backend.Memory.RentIndex(count));
-            backend.Upload(rows.AsSpan(from, count), index);
+            var count = index.Length;
+            var target = backend.Memory.RentIndex(count);
             backend.Upload(new int[count], target);
             var logits = model.Logits(hidden, index).Data;
             var once = LogSumExp();
@@ -67,7 +59,7 @@ public static class TokenConfidence
                 backend.LogSoftmaxGather(logits, target, 0, count, vocabulary, unused, sum.Data);
                 return sum.ToArray();
             }
-        }
+        });
         return result;
     }
 }

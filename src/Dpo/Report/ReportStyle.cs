@@ -3,8 +3,12 @@ namespace TinyDpo.Dpo;
 /// <summary>The beginning of every report: colours for light and dark, layout, what hover and focus show, how it prints.</summary>
 internal static class ReportStyle
 {
+    /// <param name="refresh">Seconds after which the page loads itself anew; null for a page that does not change.</param>
+    public static string Head(int? refresh) =>
+        refresh is null ? Standing : Standing.Replace("<title>", $"<meta http-equiv=\"refresh\" content=\"{refresh}\"/><title>", StringComparison.Ordinal);
+
     // The tip of a token is CSS alone (attr), so that a page with hostile texts need not run any script.
-    public const string Head = """
+    private const string Standing = """
         <!DOCTYPE html>
         <html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>
         <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>

@@ -18,6 +18,9 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
 {
     public const string FileName = "examples.json";
 
+    // Pairs and samples of a run, and the most tokens of a sample.
+    private const int Shown = 8, MostTokens = 64;
+
     private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
 
     /// <summary>Those of a run, or null where it wrote none.</summary>
@@ -47,6 +50,31 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
     }
 
     public void Write(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, s_indented) + "\n");
+
+    /// <summary>The first pairs of different prompts, token by token, and those prompts continued at temperature 1 by both models.</summary>
+    public static RunExamples Of(Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, ulong seed)
+    {
+        PreferencePair[] shown = [.. pairs.Where(static p => !p.IsUnpaired).DistinctBy(static p => string.Join(' ', p.Prompt)).Take(Shown)];
+        return new RunExamples(
+            shown.Length == 0 ? [] : Tokens(policy, reference, tokenizer, shown), Continuations(policy, reference, tokenizer, pairs.Select(static p => p.Prompt), seed));
+    }
+
+    /// <summary>The first different prompts that leave room for it, continued at temperature 1 by both models.</summary>
+    public static SampleChange[] Continuations(Transformer policy, Transformer before, ITokenizer tokenizer, IEnumerable<int[]> prompts, ulong seed)
+    {
+        var positions = Math.Min(policy.Config.MaxPositions, before.Config.MaxPositions);
+        int[][] shown = [.. prompts.Where(p => p.Length < positions).DistinctBy(static p => string.Join(' ', p)).Take(Shown)];
+        if (shown.Length == 0)
+        {
+            return [];
+        }
+        var options = new GenerationOptions { MaxTokens = Math.Min(MostTokens, positions - shown.Max(static p => p.Length)), EosId = tokenizer.EosId, Seed = seed };
+        var (earlier, later) = (Texts(before), Texts(policy));
+        return [.. shown.Select((prompt, i) => new SampleChange(tokenizer.Decode(prompt), earlier[i], later[i]))];
+
+        string[] Texts(Transformer model) =>
+            [.. Generator.Sample(model, shown, options).Select(c => tokenizer.DecodeContinuation(c.Ended ? c.Tokens.AsSpan(..^1) : c.Tokens))];
+    }
 
     /// <summary>Log-probs of each token of some pairs under both models.</summary>
     public static TokenPair[] Tokens(Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs)

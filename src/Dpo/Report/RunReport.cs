@@ -14,7 +14,7 @@ public static class RunReport
     private const int Marks = 16, LossMarks = 5;
 
     // What no chart is made of: the axis itself, and what says more of the machine than of the run.
-    private static readonly string[] s_notDrawn = ["epoch", "tokens", "tokens/s"];
+    private static readonly string[] s_notDrawn = ["epoch", "tokens", "num_tokens", "tokens/s"];
 
     // Metrics that belong on one chart, under its title; any other has a chart of its own.
     private static readonly (string Title, string[] Metrics)[] s_together =
@@ -31,24 +31,34 @@ public static class RunReport
     /// <exception cref="InputException">A run has no metrics.jsonl or a line of it is torn; or the file cannot be written.</exception>
     public static void Write(IReadOnlyList<string> folders, string path, IBackend backend) => AtomicFile.WriteText(path, Render(folders, backend));
 
-    internal static string Render(IReadOnlyList<string> folders, IBackend backend)
+    internal static string Render(IReadOnlyList<string> folders, IBackend backend) =>
+        Render(folders, [.. folders.SelectMany(RunMetrics.Read)], LossCharts(backend));
+
+    /// <param name="folders">The runs' folders, for all but their metrics.</param>
+    /// <param name="series">Their metrics.</param>
+    /// <param name="losses"><see cref="LossCharts"/>.</param>
+    /// <param name="refresh">Seconds after which the page loads itself anew, or null.</param>
+    internal static string Render(IReadOnlyList<string> folders, List<MetricSeries> series, string losses, int? refresh = null)
     {
-        var series = folders.SelectMany(RunMetrics.Read).ToList();
         var examples = folders.Select(static f => (Name: RunMetrics.NameOf(f), Examples: RunExamples.Read(f))).Where(static e => e.Examples is not null).ToList();
-        var html = new StringBuilder(ReportStyle.Head);
+        var html = new StringBuilder(ReportStyle.Head(refresh));
         html.Append($"<h1>TinyDpo: {Html.Escape(string.Join(", ", folders.Select(RunMetrics.NameOf)))}</h1>\n");
         html.Append("<nav aria-label=\"Contents\"><a href=\"#training\">Training</a> <a href=\"#tokens\">Tokens</a> <a href=\"#samples\">Samples</a> <a href=\"#losses\">Losses</a> <a href=\"#configuration\">Configuration</a></nav>\n<main id=\"main\">\n");
         Training(html, series);
         Section(html, "tokens", "Tokens", "The log-ratio of policy to reference for each token: blue where the policy finds it likelier, orange where less likely. Point at a token, or step through them with Tab. The number is the sum, in nats.",
-            examples.SelectMany(static e => e.Examples!.Pairs).Select(TokenHeatMap.Draw), "No run wrote examples.json.");
+            examples.SelectMany(static e => e.Examples!.Pairs).Select(TokenHeatMap.Draw), "No run wrote any.");
         Section(html, "samples", "Samples before and after", "The same prompt, continued by the reference and by the policy.",
-            examples.SelectMany(static e => e.Examples!.Samples).Select(Sample), "No run wrote examples.json.");
+            examples.SelectMany(static e => e.Examples!.Samples).Select(Sample), "No run wrote any.");
         Section(html, "losses", "Losses and their derivatives",
             $"Each loss at its defaults over the margin of one pair, completions of {LossCurve.Tokens} tokens, the reference's log-probs {LossCurve.ReferenceLogProb}. Computed by the code that trains. A loss that needs other pairs' completions (kto) has no such curve.",
-            [$"<div class=\"charts\">{string.Concat(LossCurve.All(backend).Select(static c => LineChart.Draw($"{c.Name}, beta {Html.Number(c.Beta)}", "margin", [new("loss", c.Values), new("derivative", c.Slopes)], LossMarks)))}</div>"], "");
+            [losses], "");
         Section(html, "configuration", "Configuration and versions", $"TinyDpo {Version()}, {Html.Escape(RuntimeInformation.FrameworkDescription)}.", folders.SelectMany(Files), "");
         return html.Append("</main></body></html>\n").ToString();
     }
+
+    /// <summary>The charts of the losses.</summary>
+    internal static string LossCharts(IBackend backend) =>
+        $"<div class=\"charts\">{string.Concat(LossCurve.All(backend).Select(static c => LineChart.Draw($"{c.Name}, beta {Html.Number(c.Beta)}", "margin", [new("loss", c.Values), new("derivative", c.Slopes)], LossMarks)))}</div>";
 
     private static void Training(StringBuilder html, List<MetricSeries> series)
     {
@@ -57,7 +67,7 @@ public static class RunReport
         var drawn = charts.Select(chart => LineChart.Draw(
             chart.Key.Stage is null ? chart.Key.Title : $"{chart.Key.Stage}: {chart.Key.Title}", "step", [.. chart.Select(s => new ChartLine(runs > 1 ? $"{s.Run} {s.Metric}" : s.Metric, s.Points))], Marks));
         Section(html, "training", "Training", "Marks show their values under the pointer and with Tab. Long runs are drawn as means of neighbouring steps.",
-            [$"<div class=\"charts\">{string.Concat(drawn)}</div>"], "");
+            series.Count > 0 ? [$"<div class=\"charts\">{string.Concat(drawn)}</div>"] : [], "No step has been made yet.");
     }
 
     // What is measured on held-out pairs is called eval_NAME, and drawn apart from NAME.
@@ -79,7 +89,7 @@ public static class RunReport
 
     private static IEnumerable<string> Files(string folder)
     {
-        foreach (var path in new[] { Path.Combine(folder, "summary.json"), Path.Combine(folder, "model", "config.json") }.Where(File.Exists))
+        foreach (var path in new[] { Path.Combine(folder, RunFolder.OptionsFile), Path.Combine(folder, "summary.json"), Path.Combine(folder, "model", "config.json") }.Where(File.Exists))
         {
             using var json = JsonInput.ReadFile(path);
             yield return $"<h3>{Html.Escape(RunMetrics.NameOf(folder))}: {Path.GetFileName(path)}</h3><pre>{Html.Escape(json.RootElement.GetRawText())}</pre>\n";

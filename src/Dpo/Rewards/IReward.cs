@@ -14,4 +14,8 @@ public sealed class WorldReward : IReward
     public string Name => "world";
 
     public double Score(string prompt, string continuation) => ReviewWorld.Reward(continuation);
+
+    /// <summary>Share of samples that ended and that the world's grammar accepts after their prefixes.</summary>
+    public static double GrammaticalShare(IEnumerable<string> prefixes, IEnumerable<ScoredCompletion> samples) =>
+        samples.Zip(prefixes, static (sample, prefix) => sample.Ended && ReviewWorld.Accepts(prefix, sample.Text)).Average(static ok => ok ? 1.0 : 0.0);
 }

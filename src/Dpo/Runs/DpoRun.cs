@@ -22,7 +22,16 @@ public sealed record DpoRunOptions
 
     public bool Resume { get; init; }
 
+    /// <summary>A folder for a TensorBoard event file; null for none.</summary>
+    public string? TensorBoard { get; init; }
+
+    /// <summary>Told of every step; null for none.</summary>
+    public LiveReport? Live { get; init; }
+
     public IPreferenceLoss Loss { get; init; } = new DpoLoss();
+
+    /// <summary>How the reference follows the policy; null for one that stands still.</summary>
+    public ReferenceSync? Sync { get; init; }
 
     public TrainingOptions Training { get; init; } = new();
 
@@ -31,6 +40,23 @@ public sealed record DpoRunOptions
     public int? MaxPromptLength { get; init; }
 
     public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
+
+    /// <summary>What options.json holds.</summary>
+    internal object Recorded() => new
+    {
+        Command = "dpo",
+        Model,
+        Tokenizer,
+        Reference,
+        Data,
+        EvalData,
+        Loss = Loss.ToString(),
+        Sync,
+        Training,
+        MaxLength,
+        MaxPromptLength,
+        TokenBudget,
+    };
 }
 
 /// <summary>Preference training of a model from files: data in, OUT/metrics.jsonl, checkpoints and OUT/model out.</summary>
@@ -46,6 +72,7 @@ public static class DpoRun
         RunChecks.RequireSameVocabulary(policy, reference, referencePath);
         var (pairs, summary) = ReadPairs(options.Data);
         log.Note(summary.Describe());
+        RunChecks.RequirePairsFor(options.Loss, pairs, options.Data);
         _ = options.Training.TotalSteps(pairs.Length); // too many are refused before the reference's pass
         var heldOut = options.EvalData is null ? null : ReadHeldOut(options.EvalData);
         var fingerprint = ModelFile.Fingerprint(reference);
@@ -57,13 +84,30 @@ public static class DpoRun
             Loss = options.Loss.ToString(), // a record's text: its name and every parameter
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
             options.TokenBudget,
-        });
+            options.Sync,
+        }, options.Recorded());
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
         var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
-        var logProbs = RunChecks.RequireFinite(
+        var moving = options.Sync is null ? null : Moving(options.Sync);
+        IReferenceSource source = moving is null ? StandingReference() : moving;
+        var heldOutLogProbs = heldOut is null || moving is not null ? null : RunChecks.RequireFinite(
+            ReferenceLogProbs.OfReference(reference, heldOut, options.Loss, positions, options.TokenBudget, cancellation: cancellation),
+            heldOut, referencePath, options.EvalData!);
+
+        var task = new DpoTask(policy, pairs, source, options.Loss, options.TokenBudget);
+        double? firstLoss = policyFingerprint == fingerprint && summary.Unpaired == 0 ? options.Loss.AtReference : null;
+        var evaluation = folder.Train(
+            policy, tokenizer, task, options.Training, firstLoss, log, cancellation, options.TensorBoard, options.Live,
+            heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)));
+        log.Stage("examples for the report", 1);
+        var start = reference == policy || moving is not null ? ModelFile.LoadWeights(referencePath, backend) : reference;
+        RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed).Write(options.Out);
+        return new TrainingResult(folder.ModelPath, summary, evaluation);
+
+        ReferenceLogProbs StandingReference() => RunChecks.RequireFinite(
             ReferenceCache.LoadOrCompute(
-                folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
+                folder.PathOf(ReferenceCache.FileName), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
                 options.Loss.TailWeight) with
             {
                 Mismatched = options.Loss.Inputs.HasFlag(LossInputs.Mismatched)
@@ -71,22 +115,25 @@ public static class DpoRun
                     : null,
             },
             pairs, referencePath, options.Data);
-        var heldOutLogProbs = heldOut is null ? null : RunChecks.RequireFinite(
-            ReferenceLogProbs.OfReference(reference, heldOut, options.Loss, positions, options.TokenBudget, cancellation: cancellation),
-            heldOut, referencePath, options.EvalData!);
 
-        var task = new DpoTask(policy, pairs, logProbs, options.Loss, options.TokenBudget);
-        double? firstLoss = policyFingerprint == fingerprint ? options.Loss.AtReference : null;
-        var evaluation = folder.Train(
-            policy, tokenizer, task, options.Training, firstLoss, log, cancellation, heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs!));
-        return new TrainingResult(folder.ModelPath, summary, evaluation);
+        MovingReference Moving(ReferenceSync sync)
+        {
+            if (File.Exists(folder.PathOf(ReferenceCache.FileName)))
+            {
+                throw new InputException(
+                    folder.PathOf(ReferenceCache.FileName), null, "holds log-probs of a reference that stands still", "delete it, give another --out, or leave out --sync-reference");
+            }
+            RunChecks.RequireSameParameters(policy, reference, referencePath);
+            return new MovingReference(policy, reference == policy ? policy.Clone() : reference, pairs, options.Loss, sync, positions, options.TokenBudget);
+        }
 
         (string Name, double Value)[] Evaluate(PreferencePair[] pairs, ReferenceLogProbs logProbs)
         {
             log.Stage("held-out pairs", pairs.Length);
             var measured = PairEvaluation.Measure(policy, pairs, logProbs, options.Loss, options.TokenBudget, n => log.Advance(n), cancellation);
+            var tokens = TokenStatistics.Measure(policy, pairs, options.TokenBudget, cancellation);
             return double.IsFinite(measured.Loss)
-                ? [("eval_loss", measured.Loss), .. measured.Metrics.Select(static m => ("eval_" + m.Name, m.Value))]
+                ? [("eval_loss", measured.Loss), .. measured.Metrics.Concat(tokens.Metrics).Select(static m => ("eval_" + m.Name, m.Value))]
                 : throw new TrainingException($"the loss on {options.EvalData} is {measured.Loss}; try a smaller learning rate");
         }
 
@@ -94,6 +141,7 @@ public static class DpoRun
         {
             var (read, heldOutSummary) = ReadPairs(path);
             log.Note($"held-out: {heldOutSummary.Describe()}");
+            RunChecks.RequirePairsFor(options.Loss, read, path);
             return read;
         }
 

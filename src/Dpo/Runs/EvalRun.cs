@@ -27,7 +27,7 @@ public sealed record EvalRunOptions
 /// <summary>A policy against its reference on held-out prompts, from files.</summary>
 public static class EvalRun
 {
-    /// <summary>The figures by name; those with _low and _high are the ends of the 95 % interval.</summary>
+    /// <summary>The figures by name; those with _low and _high are the ends of the 95 % interval. The review world's reward adds what its grammar accepts.</summary>
     /// <exception cref="InputException">Bad input.</exception>
     public static IReadOnlyList<(string Name, double Value)> Run(EvalRunOptions run, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
@@ -72,7 +72,18 @@ public static class EvalRun
             ("reference_distinct_2", c.ReferenceDistinct2),
             ("policy_truncated", c.PolicyTruncated),
             ("reference_truncated", c.ReferenceTruncated),
+            .. run.Reward is WorldReward ? Grammatical() : [],
         ];
+
+        IEnumerable<(string, double)> Grammatical()
+        {
+            var prefixes = prompts.Select(static p => p.Text);
+            return
+            [
+                ("policy_grammatical", WorldReward.GrammaticalShare(prefixes, c.PolicySamples)),
+                ("reference_grammatical", WorldReward.GrammaticalShare(prefixes, c.ReferenceSamples)),
+            ];
+        }
 
         static IEnumerable<(string, double)> Named(string name, Interval interval)
         {

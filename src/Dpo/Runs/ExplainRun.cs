@@ -39,6 +39,10 @@ public static class ExplainRun
         {
             throw new InputException(options.Data, $"line {options.Pair}", "holds no pair", "give --pair the line of one");
         }
+        if (pairs.FirstOrDefault(static p => p.IsUnpaired) is { } unpaired)
+        {
+            throw new InputException(options.Data, $"line {unpaired.Line}", "is an unpaired row, which has no pair's gradient", "give pairs");
+        }
         _ = RunChecks.RequireFinite(ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions), pairs, options.Reference, options.Data);
         var explainer = new PairExplainer(policy, reference, options.Loss, options.Step, id => tokenizer?.Decode([id]));
         log.Stage("explain", pairs.Length);

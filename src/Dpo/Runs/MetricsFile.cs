@@ -16,10 +16,13 @@ public sealed class MetricsFile : IDisposable
     /// <exception cref="InputException">The file cannot be written.</exception>
     public MetricsFile(string path, int keepBelow = 0)
     {
-        var kept = keepBelow > 0 && File.Exists(path) ? Kept(path, keepBelow) : [];
-        AtomicFile.WriteText(path, string.Concat(kept.Select(static line => line + "\n")));
+        Kept = keepBelow > 0 && File.Exists(path) ? Below(path, keepBelow) : [];
+        AtomicFile.WriteText(path, string.Concat(Kept.Select(static line => line + "\n")));
         _writer = new StreamWriter(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read), new UTF8Encoding(false)) { NewLine = "\n" };
     }
+
+    /// <summary>The lines that were there and stay.</summary>
+    public IReadOnlyList<string> Kept { get; }
 
     public void Write(StepReport report, string? stage = null) =>
         Write([.. stage is null ? [] : Stage(stage), ("step", report.Step), ("epoch", report.Epoch), .. Boxed(report.Metrics)]);
@@ -40,7 +43,7 @@ public sealed class MetricsFile : IDisposable
         _writer.Flush();
     }
 
-    private static List<string> Kept(string path, int keepBelow)
+    private static List<string> Below(string path, int keepBelow)
     {
         var kept = new List<string>();
         foreach (var line in File.ReadLines(path))

@@ -44,13 +44,7 @@ public static class PairsRun
                 run.Prompts, null, $"its {prompts.Count} prompts gave no two completions of different reward",
                 "give more prompts, more --completions, or a higher --temperature");
         }
-        PairWriter.Write(run.Out, pairs.Select(p => new PreferenceRow(
-            prompts[p.Prompt].Text, p.Chosen.Text, p.Rejected.Text, p.Chosen.Reward, p.Rejected.Reward)
-        {
-            PromptIds = prompts[p.Prompt].Ids,
-            ChosenIds = p.Chosen.Tokens,
-            RejectedIds = p.Rejected.Tokens,
-        }));
+        PairWriter.Write(run.Out, pairs.Select(p => PreferenceRow.Of(prompts[p.Prompt], p)));
         return new PairsSummary(pairs.Length, pairs.Average(static p => p.Chosen.Reward), pairs.Average(static p => p.Rejected.Reward));
     }
 }

@@ -11,6 +11,9 @@ namespace TinyDpo.Dpo;
 /// </summary>
 public static class ReferenceCache
 {
+    /// <summary>Its name in a run's folder.</summary>
+    public const string FileName = "reference-logps.jsonl";
+
     private static readonly JsonSerializerOptions s_strict = new() { RespectRequiredConstructorParameters = true };
 
     /// <summary>Reads the log-probs from <paramref name="path"/> if its key fits, else computes and writes them.</summary>

@@ -31,6 +31,25 @@ internal static class RunChecks
         return logProbs;
     }
 
+    /// <exception cref="InputException">A row is unpaired, and it is not for this loss.</exception>
+    public static void RequirePairsFor(IPreferenceLoss loss, IReadOnlyList<PreferencePair> pairs, string path)
+    {
+        if (!loss.TakesUnpaired && pairs.FirstOrDefault(static p => p.IsUnpaired) is { } row)
+        {
+            throw new InputException(
+                path, $"line {row.Line}", "is an unpaired row, and the loss compares a pair's two completions", "give pairs, or --loss kto or apo_zero_unpaired");
+        }
+    }
+
+    /// <exception cref="InputException">The two models have other parameters.</exception>
+    public static void RequireSameParameters(Transformer policy, Transformer reference, string referencePath)
+    {
+        if (!policy.Weights.Tensors.Select(static t => (t.Name, t.Value.Shape)).SequenceEqual(reference.Weights.Tensors.Select(static t => (t.Name, t.Value.Shape))))
+        {
+            throw new InputException(referencePath, null, "has not the policy's parameters, so that the two cannot be mixed", "give a reference of the policy's shape, or no --sync-reference");
+        }
+    }
+
     /// <exception cref="InputException">The two models have vocabularies of different size.</exception>
     public static void RequireSameVocabulary(Transformer policy, Transformer reference, string referencePath)
     {

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using TinyDpo.Models;
 
 namespace TinyDpo.Dpo;
@@ -8,19 +9,26 @@ namespace TinyDpo.Dpo;
 /// </summary>
 public sealed class RunFolder
 {
+    /// <summary>The name of the file that says what the run was asked for.</summary>
+    public const string OptionsFile = "options.json";
+
+    private static readonly JsonSerializerOptions s_readable = new() { WriteIndented = true, Converters = { new JsonStringEnumConverter() } };
+
     private readonly string _folder;
     private readonly CheckpointFolder _checkpoints;
     private readonly bool _resume;
+    private readonly object _options;
 
     /// <param name="folder">OUT.</param>
     /// <param name="resume">Go on from OUT's newest checkpoint.</param>
     /// <param name="key">All that two runs must share for one to go on with the other's checkpoint.</param>
+    /// <param name="options">What the run is asked for, for people and reports: options.json.</param>
     /// <exception cref="InputException">
     /// OUT cannot be written, or holds what an earlier run left and this one is not to resume, or is to be resumed and is finished.
     /// </exception>
-    public RunFolder(string folder, bool resume, object key)
+    public RunFolder(string folder, bool resume, object key, object options)
     {
-        (_folder, _resume) = (folder, resume);
+        (_folder, _resume, _options) = (folder, resume, options);
         AtomicFile.RequireWritableFolder(folder);
         _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
         if (resume)
@@ -43,28 +51,36 @@ public sealed class RunFolder
 
     /// <summary>Trains to the end, or until cancelled: then a checkpoint holds the steps made.</summary>
     /// <param name="firstLoss">What step 0 must give, where that is known and the run starts there.</param>
+    /// <param name="tensorBoard">Where a TensorBoard event file goes; null for none.</param>
+    /// <param name="live">Told of every step; null for none.</param>
     /// <param name="evaluate">Measures the model; called before step 0 and after the last, each a line of metrics.jsonl. Null for nothing.</param>
     /// <returns>The measurement after the last step; empty where there is none.</returns>
     public IReadOnlyList<(string Name, double Value)> Train(
         Transformer model, ITokenizer tokenizer, ITrainingTask task, TrainingOptions options, double? firstLoss, IRunLog log,
-        CancellationToken cancellation, Func<IReadOnlyList<(string Name, double Value)>>? evaluate = null)
+        CancellationToken cancellation, string? tensorBoard = null, LiveReport? live = null,
+        Func<IReadOnlyList<(string Name, double Value)>>? evaluate = null)
     {
         var run = new TrainingRun(model, task, options, _checkpoints);
         if (_resume)
         {
             log.Note(run.TryResume() ? $"resumed from {_checkpoints.Newest()}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
+        AtomicFile.WriteText(PathOf(OptionsFile), JsonSerializer.Serialize(_options, s_readable) + "\n"); // another run's checkpoint is refused by now
         var before = run.Step == 0 ? evaluate?.Invoke() : null;
         using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step);
+        using var board = tensorBoard is null ? null : new TensorBoardFile(tensorBoard, run.Step);
+        live?.AddLines(metrics.Kept);
         if (before is not null)
         {
-            metrics.Write(run.Step, before);
+            WriteEvaluation(before);
         }
         log.Stage("training", run.TotalSteps);
         run.Run(
             report =>
             {
                 metrics.Write(report);
+                board?.Write(report.Step, [("epoch", report.Epoch), .. report.Metrics]);
+                live?.Add(report.Step, report.Metrics);
                 log.Advance(report.Step + 1, ProgressLine.Of(report));
             },
             firstLoss, cancellation);
@@ -74,8 +90,16 @@ public sealed class RunFolder
             return [];
         }
         var after = evaluate();
-        metrics.Write(run.Step, after);
+        WriteEvaluation(after);
         return after;
+
+        void WriteEvaluation(IReadOnlyList<(string Name, double Value)> measured)
+        {
+            IReadOnlyList<(string, double)> line = [("epoch", (double)run.Step / run.StepsPerEpoch), .. measured];
+            metrics.Write(run.Step, line);
+            board?.Write(run.Step, line);
+            live?.Add(run.Step, measured);
+        }
     }
 
     private void RequireUnused()

@@ -32,14 +32,31 @@ public sealed record PairScore(
     [property: JsonPropertyName("d_chosen")] double LossByChosenLogProb,
     [property: JsonPropertyName("d_rejected")] double LossByRejectedLogProb);
 
+/// <summary>The same for an unpaired row's completion.</summary>
+/// <param name="Label">Whether it is desirable.</param>
+public sealed record CompletionScore(
+    [property: JsonPropertyName("label")] bool Label,
+    [property: JsonPropertyName("logp")] double LogProb,
+    [property: JsonPropertyName("reference_logp")] double ReferenceLogProb,
+    [property: JsonPropertyName("reward")] double Reward,
+    [property: JsonPropertyName("loss")] double Loss,
+    [property: JsonPropertyName("d_logp")] double LossByLogProb)
+{
+    internal static CompletionScore Of(PreferencePair row, PairScore s) => row.Rejected.Length == 0
+        ? new(true, s.ChosenLogProb, s.ReferenceChosenLogProb, s.ChosenReward, s.Loss, s.LossByChosenLogProb)
+        : new(false, s.RejectedLogProb, s.ReferenceRejectedLogProb, s.RejectedReward, s.Loss, s.LossByRejectedLogProb);
+}
+
 /// <summary>Scores pairs under a policy and a reference; nothing is trained.</summary>
 public static class ScoreRun
 {
+    /// <summary>A <see cref="PairScore"/> a pair, a <see cref="CompletionScore"/> an unpaired row.</summary>
     /// <exception cref="InputException">Bad input.</exception>
-    public static IReadOnlyList<PairScore> Run(ScoreRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    public static IReadOnlyList<object> Run(ScoreRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (policy, reference, _, pairs, positions) =
             ScoredPairs.Load(options.Policy, options.Reference, options.Tokenizer, options.Data, backend, log);
+        RunChecks.RequirePairsFor(options.Loss, pairs, options.Data);
         log.Stage("reference", pairs.Length);
         var r = RunChecks.RequireFinite(
             ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions, done: n => log.Advance(n), cancellation: cancellation),
@@ -48,7 +65,11 @@ public static class ScoreRun
         var p = RunChecks.RequireFinite(
             ReferenceLogProbs.OfPolicy(policy, pairs, r, options.Loss, done: n => log.Advance(n), cancellation: cancellation),
             pairs, options.Policy, options.Data);
-        return Score(backend, options.Loss, p, r, PairLengths.Of(pairs));
+        return
+        [
+            .. Score(backend, options.Loss, p, r, PairLengths.Of(pairs))
+                .Zip(pairs, static (score, pair) => pair.IsUnpaired ? (object)CompletionScore.Of(pair, score) : score),
+        ];
     }
 
     /// <summary>

@@ -20,11 +20,17 @@ public sealed record SftRunOptions
 
     public bool Resume { get; init; }
 
+    /// <summary>A folder for a TensorBoard event file; null for none.</summary>
+    public string? TensorBoard { get; init; }
+
     public TrainingOptions Training { get; init; } = new();
 
     public int? MaxLength { get; init; }
 
     public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
+
+    /// <summary>What options.json holds.</summary>
+    internal object Recorded() => new { Command = "sft", Model, Config, Tokenizer, Data, Training, MaxLength, TokenBudget };
 }
 
 /// <summary>Supervised fine-tuning, or training from scratch, from files.</summary>
@@ -49,8 +55,11 @@ public static class SftRun
             Data = TokenHash.Of("", examples.SelectMany(static e => new[] { e.Prompt, e.Completion })),
             Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
             options.TokenBudget,
-        });
-        folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation);
+        }, options.Recorded());
+        folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);
+        log.Stage("examples for the report", 1);
+        var samples = RunExamples.Continuations(model, Open(options, backend).Model, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);
+        new RunExamples([], samples).Write(options.Out);
         return new TrainingResult(folder.ModelPath, summary, []);
     }
 

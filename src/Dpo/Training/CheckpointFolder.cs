@@ -6,7 +6,7 @@ using TinyDpo.Tensors;
 namespace TinyDpo.Dpo;
 
 /// <summary>
-/// The checkpoints of a run: OUT/checkpoint-N/ after N steps, each a folder with the weights, the optimiser's state and the step. A folder
+/// The checkpoints of a run: OUT/checkpoint-N/ after N steps, each a folder with the weights, the optimiser's state, the task's where it has one, and the step. A folder
 /// is written under another name and renamed once whole, so one that bears its name is complete.
 /// </summary>
 /// <param name="folder">OUT.</param>
@@ -22,8 +22,10 @@ public sealed class CheckpointFolder(string folder, string key)
     /// Writes a checkpoint of the current step, unless there is one, then deletes all but the newest <paramref name="keep"/> and what a
     /// crash has left of others.
     /// </summary>
+    /// <param name="taskState">See <see cref="ITrainingTask.State"/>.</param>
     /// <exception cref="InputException">A folder cannot be written or deleted; older checkpoints are intact.</exception>
-    public string Save(Transformer model, Optimiser optimiser, int keep = int.MaxValue)
+    public string Save(
+        Transformer model, Optimiser optimiser, int keep = int.MaxValue, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState = null)
     {
         var target = FolderOf(optimiser.Steps);
         foreach (var leftover in Names().Where(static name => name.EndsWith(".partial", StringComparison.Ordinal)).ToList())
@@ -35,10 +37,11 @@ public sealed class CheckpointFolder(string folder, string key)
             AtomicFolder.Write(target, partial =>
             {
                 ModelFile.SaveRawWeights(Path.Combine(partial, "model.safetensors"), model);
-                SafetensorsWriter.Write(
-                    Path.Combine(partial, "optimizer.safetensors"),
-                    [.. optimiser.State.Select(s => (s.Name, new[] { s.Values.Length }, (ReadOnlyMemory<Real>)Download(model.Backend, s.Values)))],
-                    exact: true);
+                WriteState(Path.Combine(partial, "optimizer.safetensors"), model.Backend, optimiser.State);
+                if (taskState is { Count: > 0 })
+                {
+                    WriteState(Path.Combine(partial, "task.safetensors"), model.Backend, taskState);
+                }
                 AtomicFile.WriteText(Path.Combine(partial, "trainer_state.json"), JsonSerializer.Serialize(new { Step = optimiser.Steps, Key = key }));
             });
         }
@@ -49,9 +52,9 @@ public sealed class CheckpointFolder(string folder, string key)
         return target;
     }
 
-    /// <summary>Loads the newest checkpoint into model and optimiser; false where there is none.</summary>
+    /// <summary>Loads the newest checkpoint into model, optimiser and the task's state; false where there is none.</summary>
     /// <exception cref="InputException">It belongs to a run with other data, options or starting weights, or is damaged.</exception>
-    public bool TryLoadNewest(Transformer model, Optimiser optimiser)
+    public bool TryLoadNewest(Transformer model, Optimiser optimiser, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState = null)
     {
         if (Steps().Cast<int?>().LastOrDefault() is not { } newest)
         {
@@ -59,20 +62,32 @@ public sealed class CheckpointFolder(string folder, string key)
         }
         CheckState(Path.Combine(FolderOf(newest), "trainer_state.json"), newest);
         ModelFile.ReadWeights(model, Path.Combine(FolderOf(newest), "model.safetensors"), prefix: "");
-        var optimiserFile = Path.Combine(FolderOf(newest), "optimizer.safetensors");
-        using var file = SafetensorsFile.Open(optimiserFile);
-        foreach (var (name, values) in optimiser.State)
+        ReadState(Path.Combine(FolderOf(newest), "optimizer.safetensors"), model.Backend, optimiser.State);
+        if (taskState is { Count: > 0 })
         {
-            if (!file.Contains(name))
-            {
-                throw Damaged(optimiserFile, $"tensor '{name}'", "is missing");
-            }
-            var numbers = new Real[values.Length];
-            file.Read(name, [values.Length], numbers);
-            model.Backend.Upload(numbers, values);
+            ReadState(Path.Combine(FolderOf(newest), "task.safetensors"), model.Backend, taskState);
         }
         optimiser.Steps = newest;
         return true;
+    }
+
+    private static void WriteState(string path, IBackend backend, IEnumerable<(string Name, DeviceBuffer Values)> state) =>
+        SafetensorsWriter.Write(
+            path, [.. state.Select(s => (s.Name, new[] { s.Values.Length }, (ReadOnlyMemory<Real>)Download(backend, s.Values)))], exact: true);
+
+    private static void ReadState(string path, IBackend backend, IEnumerable<(string Name, DeviceBuffer Values)> state)
+    {
+        using var file = SafetensorsFile.Open(path);
+        foreach (var (name, values) in state)
+        {
+            if (!file.Contains(name))
+            {
+                throw Damaged(path, $"tensor '{name}'", "is missing");
+            }
+            var numbers = new Real[values.Length];
+            file.Read(name, [values.Length], numbers);
+            backend.Upload(numbers, values);
+        }
     }
 
     private void CheckState(string file, int step)

@@ -4,16 +4,22 @@ using TinyDpo.Tensors;
 
 namespace TinyDpo.Dpo;
 
-/// <summary>Preference learning on a set of pairs whose reference log-probs are known, with DPO's loss or another.</summary>
+/// <summary>Preference learning on a set of pairs against a reference, with DPO's loss or another.</summary>
 public sealed class DpoTask(
-    Transformer policy, IReadOnlyList<PreferencePair> pairs, ReferenceLogProbs reference, IPreferenceLoss loss,
+    Transformer policy, IReadOnlyList<PreferencePair> pairs, IReferenceSource reference, IPreferenceLoss loss,
     int tokenBudget = SftTask.DefaultTokenBudget) : ITrainingTask
 {
     public int Examples => pairs.Count;
 
+    public IReadOnlyList<(string Name, DeviceBuffer Values)> State => reference.State;
+
+    public void Updated(int steps) => reference.Updated(steps);
+
+    public int Tokens(int example) => pairs[example].Tokens();
+
     public BatchResult Accumulate(IReadOnlyList<int> batch)
     {
-        int[][] parts = [.. MicroBatches.Split(batch, i => pairs[i].Tokens(), tokenBudget)];
+        int[][] parts = [.. MicroBatches.Split(batch, Tokens, tokenBudget)];
         var slopes = loss.Inputs.HasFlag(LossInputs.WholeBatch) && parts.Length > 1 ? Slopes(batch) : null;
         var totals = BatchTotals.Of(PairLengths.Of([.. batch.Select(i => pairs[i])]));
         var metrics = new PreferenceMetrics(loss.Beta);
@@ -26,8 +32,8 @@ public sealed class DpoTask(
             var input = Input(micro, withMismatched: slopes is null) with { Totals = totals };
             var share = slopes is null ? loss.PerPair(input).Sum() / batch.Count : slopes.Linear(input, done, micro.Length);
             total += slopes is null ? share.Item() : 0;
-            metrics.Add(input.Policy, input.Reference);
-            tokens += micro.Sum(i => pairs[i].Tokens());
+            metrics.Add(input.Policy, input.Reference, input.Lengths);
+            tokens += micro.Sum(Tokens);
             done += micro.Length;
             share.Backward();
         }
@@ -45,7 +51,7 @@ public sealed class DpoTask(
             Lengths = PairLengths.Of(part),
             Prompts = pass.Prompts,
             Confidence = pass.Confidence is null ? null : PairLogProbs.Of(backend, pass.Confidence.AsSpan(..part.Length), pass.Confidence.AsSpan(part.Length..)),
-            MismatchedRatios = withMismatched ? known.Mismatched?.Under(policy, tokenBudget).Ratios(backend, known.Mismatched) : null,
+            MismatchedRatios = withMismatched ? known.Mismatched?.Under(policy, tokenBudget).Ratios(known.Mismatched) : null,
         };
     }
 

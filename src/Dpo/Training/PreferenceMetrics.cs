@@ -4,41 +4,55 @@ namespace TinyDpo.Dpo;
 /// <param name="beta">Turns log-ratios into implicit rewards: r(x, y) = beta log(pi(y | x) / pi_ref(y | x)), up to a function of x.</param>
 public sealed class PreferenceMetrics(double beta)
 {
-    private readonly double[] _sums = new double[5];
     private readonly List<double> _weights = [];
+    private (double Reward, double LogProb, int Count) _chosen, _rejected;
+    private int _right;
 
+    /// <summary>Rows with both completions.</summary>
     public int Pairs { get; private set; }
 
     /// <summary>Share of pairs whose chosen completion has the larger implicit reward; a tie does not count.</summary>
-    public double Accuracy => _sums[2] / Pairs;
+    public double Accuracy => (double)_right / Pairs;
 
-    public void Add(PairLogProbs policy, PairLogProbs reference) =>
-        Add(policy.Chosen.ToArray(), policy.Rejected.ToArray(), reference.Chosen.ToArray(), reference.Rejected.ToArray());
+    public void Add(PairLogProbs policy, PairLogProbs reference, PairLengths? lengths = null) =>
+        Add(policy.Chosen.ToArray(), policy.Rejected.ToArray(), reference.Chosen.ToArray(), reference.Rejected.ToArray(), lengths);
 
-    public void Add(ReadOnlySpan<Real> chosen, ReadOnlySpan<Real> rejected, ReadOnlySpan<Real> referenceChosen, ReadOnlySpan<Real> referenceRejected)
+    /// <param name="lengths">Say which completions an unpaired row lacks; null where all are there.</param>
+    public void Add(
+        ReadOnlySpan<Real> chosen, ReadOnlySpan<Real> rejected, ReadOnlySpan<Real> referenceChosen, ReadOnlySpan<Real> referenceRejected,
+        PairLengths? lengths = null)
     {
         for (var i = 0; i < chosen.Length; i++)
         {
             var chosenReward = beta * ((double)chosen[i] - referenceChosen[i]);
             var rejectedReward = beta * ((double)rejected[i] - referenceRejected[i]);
-            _sums[0] += chosenReward;
-            _sums[1] += rejectedReward;
-            _sums[2] += chosenReward > rejectedReward ? 1 : 0;
-            _sums[3] += chosen[i];
-            _sums[4] += rejected[i];
-            _weights.Add(WeightQuantiles.Weight(beta, chosenReward - rejectedReward));
-            Pairs++;
+            var (hasChosen, hasRejected) = (lengths?.Chosen[i] != 0, lengths?.Rejected[i] != 0);
+            _chosen = hasChosen ? (_chosen.Reward + chosenReward, _chosen.LogProb + chosen[i], _chosen.Count + 1) : _chosen;
+            _rejected = hasRejected ? (_rejected.Reward + rejectedReward, _rejected.LogProb + rejected[i], _rejected.Count + 1) : _rejected;
+            if (hasChosen && hasRejected)
+            {
+                _right += chosenReward > rejectedReward ? 1 : 0;
+                _weights.Add(WeightQuantiles.Weight(beta, chosenReward - rejectedReward));
+                Pairs++;
+            }
         }
     }
 
-    public IEnumerable<(string Name, double Value)> Means() =>
-    [
-        ("rewards/chosen", _sums[0] / Pairs),
-        ("rewards/rejected", _sums[1] / Pairs),
-        ("rewards/margins", (_sums[0] - _sums[1]) / Pairs),
-        ("rewards/accuracies", Accuracy),
-        ("logps/chosen", _sums[3] / Pairs),
-        ("logps/rejected", _sums[4] / Pairs),
-        .. WeightQuantiles.Of(_weights),
-    ];
+    /// <summary>Means over the completions at hand; what there is nothing of is left out.</summary>
+    public IEnumerable<(string Name, double Value)> Means()
+    {
+        var (hasChosen, hasRejected) = (_chosen.Count > 0, _rejected.Count > 0);
+        return
+        [
+            .. hasChosen ? [("rewards/chosen", _chosen.Reward / _chosen.Count)] : None,
+            .. hasRejected ? [("rewards/rejected", _rejected.Reward / _rejected.Count)] : None,
+            .. hasChosen && hasRejected ? [("rewards/margins", (_chosen.Reward / _chosen.Count) - (_rejected.Reward / _rejected.Count))] : None,
+            .. Pairs > 0 ? [("rewards/accuracies", Accuracy)] : None,
+            .. hasChosen ? [("logps/chosen", _chosen.LogProb / _chosen.Count)] : None,
+            .. hasRejected ? [("logps/rejected", _rejected.LogProb / _rejected.Count)] : None,
+            .. Pairs > 0 ? WeightQuantiles.Of(_weights) : None,
+        ];
+    }
+
+    private static IEnumerable<(string Name, double Value)> None => [];
 }

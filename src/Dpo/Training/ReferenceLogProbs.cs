@@ -5,7 +5,7 @@ using TinyDpo.Tensors;
 namespace TinyDpo.Dpo;
 
 /// <summary>A model's log-probs of each pair's completions, computed once: the reference's, or a policy's that is not being trained.</summary>
-public sealed record ReferenceLogProbs(Real[] Chosen, Real[] Rejected)
+public sealed record ReferenceLogProbs(Real[] Chosen, Real[] Rejected) : IReferenceSource
 {
     /// <summary>Those of the prompts after their first token, where asked for.</summary>
     public Real[]? Prompts { get; init; }
@@ -87,6 +87,6 @@ public sealed record ReferenceLogProbs(Real[] Chosen, Real[] Rejected)
             Lengths = lengths,
             Prompts = policy.Prompts is null ? null : Tensor.From(backend, Shape.Vector(policy.Prompts.Length), policy.Prompts, requiresGrad),
             Confidence = policy.Confidence is var (chosen, rejected) ? PairLogProbs.Of(backend, chosen, rejected) : null,
-            MismatchedRatios = policy.Mismatched?.Ratios(backend, reference.Mismatched),
+            MismatchedRatios = policy.Mismatched?.Ratios(reference.Mismatched),
         };
 }

@@ -24,6 +24,7 @@ public sealed class TrainingRun
     private (int Epoch, int[] Examples) _order = (-1, []);
     private readonly LearningRateSchedule _schedule;
     private readonly CheckpointFolder? _checkpoints;
+    private long? _tokens; // of the steps made, those before a checkpoint too
 
     /// <param name="model">Trained in place.</param>
     /// <param name="task">The loss over the examples.</param>
@@ -46,7 +47,7 @@ public sealed class TrainingRun
     public int Step => _optimiser.Steps;
 
     /// <summary>Goes on from the newest checkpoint, if there is one; says whether.</summary>
-    public bool TryResume() => _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser);
+    public bool TryResume() => _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser, _task.State);
 
     /// <summary>Runs to the end.</summary>
     /// <param name="report">Called after each step.</param>
@@ -65,27 +66,32 @@ public sealed class TrainingRun
             report?.Invoke(finished);
             if (cancellation.IsCancellationRequested && Step < TotalSteps)
             {
-                _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints);
+                Save();
                 throw new OperationCanceledException(cancellation);
             }
             if (_options.CheckpointEvery > 0 && Step % _options.CheckpointEvery == 0 && Step < TotalSteps)
             {
-                _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints);
+                Save();
             }
         }
         _optimiser.Free();
     }
+
+    private void Save() => _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints, _task.State);
 
     private StepReport RunStep(double? firstLoss)
     {
         var step = Step;
         var start = Stopwatch.GetTimestamp();
         _model.Weights.ClearGradients();
+        var seen = _tokens ?? Enumerable.Range(0, step).Sum(s => (long)Batch(s).Sum(_task.Tokens));
         var result = _task.Accumulate(Batch(step));
+        _tokens = seen + result.Tokens;
         Check(step, result.Loss, firstLoss);
         var norm = GradientNorm(step);
         var rate = _schedule.At(step);
         _optimiser.Step(rate, GradientClipping.Scale(norm, _options.MaxGradNorm));
+        _task.Updated(Step);
         var seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         return new StepReport(step, TotalSteps, (double)(step + 1) / StepsPerEpoch,
         [
@@ -93,6 +99,7 @@ public sealed class TrainingRun
             ("grad_norm", norm),
             ("learning_rate", rate),
             ("tokens", result.Tokens),
+            ("num_tokens", _tokens.Value),
             ("tokens/s", result.Tokens / seconds),
         ]);
     }

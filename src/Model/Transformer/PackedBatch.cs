@@ -3,7 +3,10 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Models;
 
-/// <summary>A prompt with its completions: two for a preference pair (chosen, then rejected), one for supervised fine-tuning.</summary>
+/// <summary>
+/// A prompt with its completions: two for a preference pair (chosen, then rejected), one for supervised fine-tuning. One of several may be
+/// empty, which is none: its log-prob is 0.
+/// </summary>
 public readonly record struct PromptGroup(int[] Prompt, IReadOnlyList<int[]> Completions);
 
 /// <summary>
@@ -79,12 +82,11 @@ public sealed class PackedBatch
     }
 
     /// <summary>Packs groups that all have the same number of completions. Allocates nothing that grows with the number of tokens.</summary>
-    /// <exception cref="ArgumentException">A prompt or completion is empty, or the numbers of completions differ.</exception>
+    /// <exception cref="ArgumentException">A prompt is empty or all its completions are, or the numbers of completions differ.</exception>
     public static PackedBatch Pack(IBackend backend, IReadOnlyList<PromptGroup> groups)
     {
         var ranks = groups.Count == 0 ? 0 : groups[0].Completions.Count;
-        var (inputs, predictions) = Count(groups, ranks);
-        var predicting = predictions - (groups.Count * Math.Max(0, ranks - 1));
+        var (inputs, predictions, predicting) = Count(groups, ranks);
         using var tokens = new PooledInts(inputs);
         using var positions = new PooledInts(inputs);
         using var predictors = new PooledInts(predicting);
@@ -157,23 +159,25 @@ public sealed class PackedBatch
         }
     }
 
-    private static (int Inputs, int Predictions) Count(IReadOnlyList<PromptGroup> groups, int ranks)
+    private static (int Inputs, int Predictions, int Predicting) Count(IReadOnlyList<PromptGroup> groups, int ranks)
     {
-        var (inputs, predictions) = (0, 0);
+        var (inputs, predictions, predicting) = (0, 0, 0);
         for (var g = 0; g < groups.Count; g++)
         {
             var (prompt, completions) = groups[g];
-            if (prompt.Length == 0 || completions.Count != ranks || completions.Any(static c => c.Length == 0))
+            if (prompt.Length == 0 || completions.Count != ranks || (ranks > 0 && completions.All(static c => c.Length == 0)))
             {
-                throw new ArgumentException($"group {g}: prompt and completions must not be empty, and each group has {ranks} of them");
+                throw new ArgumentException($"group {g}: a prompt and all its completions must not be empty, and each group has {ranks} of them");
             }
             inputs += prompt.Length;
+            predicting += ranks > 0 ? 1 : 0; // the prompt's last row, for all completions
             foreach (var completion in completions)
             {
-                inputs += completion.Length - 1;
+                inputs += Math.Max(0, completion.Length - 1);
                 predictions += completion.Length;
+                predicting += Math.Max(0, completion.Length - 1);
             }
         }
-        return (inputs, predictions);
+        return (inputs, predictions, predicting);
     }
 }
