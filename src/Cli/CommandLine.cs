@@ -77,6 +77,7 @@ public static class CommandLine
         DemoCommand.Create(),
         SftCommand.Create(),
         DpoCommand.Create(),
+        RewardModelCommand.Create(),
         PairsCommand.Create(),
         EvalCommand.Create(),
         GenerateCommand.Create(),

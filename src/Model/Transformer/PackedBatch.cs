@@ -70,6 +70,14 @@ public sealed class PackedBatch
         return (Index(backend, rows), Index(backend, [.. rows.Select(row => tokens[row + 1])]), Index(backend, offsets));
     }
 
+    /// <summary>The place of each completion's last token among the predictions [sequences]. Belongs to the scope in which it was made.</summary>
+    public IndexBuffer LastPredictions(IBackend backend)
+    {
+        var offsets = new int[Offsets.Length];
+        backend.Download(Offsets, offsets);
+        return Index(backend, [.. offsets.Skip(1).Select(static next => next - 1)]);
+    }
+
     /// <summary>Packs groups that all have the same number of completions.</summary>
     /// <exception cref="ArgumentException">A prompt or completion is empty, or the numbers of completions differ.</exception>
     public static PackedBatch Pack(IBackend backend, IReadOnlyList<PromptGroup> groups)
