@@ -75,6 +75,7 @@ public static class CommandLine
     private static RootCommand Root() => new("Direct Preference Optimization with nothing hidden.")
     {
         DemoCommand.Create(),
+        ExperimentCommand.Create(),
         SftCommand.Create(),
         DpoCommand.Create(),
         RewardModelCommand.Create(),
