@@ -78,7 +78,7 @@ internal sealed class ExperimentTests
         Assert.That(FrontierRun.Best(runs, 2)!.Value.Point.Step, Is.EqualTo(3), "whatever the other half says");
         Assert.That(FrontierRun.Best(runs, 4)!.Value.Point.Step, Is.EqualTo(2));
         Assert.That(FrontierRun.Best(runs, 0.5), Is.Null);
-        var report = ExperimentReport.Frontier(runs, new ExperimentOptions { Out = "" });
+        var report = FrontierReport.Of(runs, new ExperimentOptions { Out = "" });
         Assert.That(report.Markdown, Does.Contain("| M | none | 0.4 (0.4 to 0.4) | 0.1 (0.1 to 0.1) | 0.8 (0.8 to 0.8) |"));
 
         static FrontierPoint Point(int step, double choosing, double kl, double reporting) =>
@@ -140,6 +140,49 @@ internal sealed class ExperimentTests
             var report = ExperimentRun.Run(ExperimentRun.Frontier, experiment, backend, log);
             notes = log.Notes;
             return report;
+        }
+    }
+
+    /// <summary>Judges that look at one answer's worth, whatever the order they see the answers in.</summary>
+    [Test]
+    public void AJudgeFollowsItsCriterionAndABiasItsOrder()
+    {
+        JudgedAnswer good = new(" the plot was good.", 5, 0.8, 1, false), bad = new(" the plot was bad and dull, so dull.", 9, 0.6, 2, true);
+        foreach (var (name, verdict) in new[]
+        {
+            ("true reward", 1), ("true reward and grammar", 0), ("reward model", 0), ("good words less bad ones", 1.0), ("length", 0),
+        })
+        {
+            var judge = Judge.All.Single(j => j.Name == name);
+            Assert.That(Enumerable.Range(0, 20).Select(i => judge.Prefers(good, bad, (1, 0, i, 0))), Is.All.EqualTo(verdict), name);
+            Assert.That(judge.Prefers(bad, good, (1, 0, 0, 0)), Is.EqualTo(1 - verdict), name);
+            Assert.That(judge.Prefers(good, good, (1, 0, 0, 0)), Is.EqualTo(0.5), name);
+        }
+        const int many = 4000;
+        Assert.That(Wins(Judge.Annotator), Is.EqualTo(1 / (1 + Math.Exp(-8 * 0.2))).Within(0.03), "sigmoid of 8 times the difference");
+        var biased = Judge.All.Single(static j => j.PositionBias != 0);
+        var expected = ((1 / (1 + Math.Exp(-2.6))) + (1 / (1 + Math.Exp(-0.6)))) / 2;
+        Assert.That(Wins(biased), Is.EqualTo(expected).Within(0.03), "each order half of the time");
+
+        double Wins(Judge judge) => Enumerable.Range(0, many).Average(i => judge.Prefers(good, bad, (1, 0, i, 3)));
+    }
+
+    [Test]
+    public void ExperimentsWithPoliciesGiveTheirTables()
+    {
+        using var backend = new CpuBackend(2);
+        var options = Tiny(_folder.Path);
+        Assert.That(Rows(ExperimentRun.Temperature), Is.EqualTo(5));
+        Assert.That(Directory.EnumerateDirectories(_folder.File("seed-1/policies")).Select(Path.GetFileName), Is.EquivalentTo(new[] { "dpo", "ppo", "preferred-ft" }));
+        Assert.That(Rows(ExperimentRun.Shift), Is.EqualTo(2 * 5));
+        Assert.That(Rows(ExperimentRun.Judges), Is.EqualTo(2 * (1 + Judge.All.Count)));
+        Assert.That(Rows(ExperimentRun.TrainingCurve), Is.GreaterThan(2), "SFT, and steps of training");
+
+        int Rows(string name)
+        {
+            var report = ExperimentRun.Run(name, options, backend, IRunLog.Silent);
+            Assert.That(File.ReadAllText(_folder.File(name + ".md")), Is.EqualTo(report.Markdown));
+            return report.Markdown.Split('\n').Count(static line => line.StartsWith("| ", StringComparison.Ordinal) && !line.StartsWith("| ---", StringComparison.Ordinal));
         }
     }
 

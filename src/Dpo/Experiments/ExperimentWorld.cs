@@ -9,6 +9,12 @@ namespace TinyDpo.Dpo;
 /// </summary>
 internal sealed class ExperimentWorld
 {
+    /// <summary>The model that every method starts from, among the methods.</summary>
+    public const string SftMethod = "SFT";
+
+    // Seeds of the pipeline's own draws lie below.
+    private const ulong AnswerSeed = 4;
+
     private readonly ExperimentOptions _options;
     private readonly ReviewPipeline _pipeline;
     private readonly IBackend _backend;
@@ -20,6 +26,7 @@ internal sealed class ExperimentWorld
     private readonly Lazy<RewardFunction> _learnedReward;
     private readonly Lazy<(int[] Ids, string Text)[]> _heldOut;
     private readonly Lazy<(double[][] True, double[][] Learned)> _pool;
+    private readonly Dictionary<string, Transformer> _policies = [];
     private readonly Lazy<(PreferencePair[] Pairs, double[] LabelProbabilities)> _curvePairs;
     private readonly Lazy<(PreferencePair[] Pairs, double[] LabelProbabilities)> _heldOutPairs;
 
@@ -27,7 +34,7 @@ internal sealed class ExperimentWorld
     {
         (_options, Seed, _backend, _log, _cancellation) = (options, seed, backend, log, cancellation);
         _pipeline = new ReviewPipeline(options.Review with { Seed = seed }, log, cancellation);
-        _sft = new(LoadOrTrainSft);
+        _sft = new(() => LoadOrTrain("sft", TrainSft));
         _pairs = new(() => _pipeline.SamplePairs(Sft, Tokenizer, PrefixSplit.Train, options.Review.PairPrompts, "sampling pairs"));
         _reference = new(() => ReferenceLogProbs.Compute(Sft, Pairs, cancellation: cancellation));
         _learnedReward = new(LearnReward);
@@ -40,6 +47,9 @@ internal sealed class ExperimentWorld
     }
 
     public ulong Seed { get; }
+
+    /// <summary>The demonstration's beta.</summary>
+    public double Beta => _options.Review.Beta;
 
     public Transformer Sft => _sft.Value.Model;
 
@@ -56,22 +66,38 @@ internal sealed class ExperimentWorld
     /// <summary>Many completions of SFT's model at each of some held-out prefixes, with true and learned rewards: [prefixes][completions].</summary>
     public (double[][] True, double[][] Learned) Pool => _pool.Value;
 
-    /// <summary>Trains a copy of SFT's model on the pairs; the points along the way.</summary>
-    public FrontierPoint[] TrainOnPairs(string name, IPreferenceLoss loss)
+    /// <summary>A method's policy at its end, with the demonstration's beta or the middle target of PPO. Belongs to this world.</summary>
+    /// <param name="method">SFT's name, or DPO's, PPO's or Preferred-FT's in <see cref="FrontierArm"/>.</param>
+    public Transformer Policy(string method)
+    {
+        if (!_policies.TryGetValue(method, out var policy))
+        {
+            _policies[method] = policy = method == SftMethod ? Sft : LoadOrTrain(Path.Combine("policies", method.ToLowerInvariant()), () => (method switch
+            {
+                FrontierArm.Dpo => TrainOnPairs(method, new DpoLoss(_options.Review.Beta)),
+                FrontierArm.Preferred => TrainOnPairs(method, new SftLoss()),
+                FrontierArm.Ppo => TrainPpo(method, _options.PpoTargets[_options.PpoTargets.Length / 2], LearnedReward),
+                _ => throw new ArgumentException($"no policy of {method} is kept"),
+            }, Tokenizer)).Model;
+        }
+        return policy;
+    }
+
+    /// <summary>A copy of SFT's model, trained on the pairs. The caller frees its weights.</summary>
+    /// <param name="after">Called with the policy and the steps made, after each.</param>
+    public Transformer TrainOnPairs(string name, IPreferenceLoss loss, Action<Transformer, int>? after = null)
     {
         var policy = Sft.Clone();
         var task = new DpoTask(policy, Pairs, _reference.Value, loss);
-        var track = new CheckpointTrack(this, policy, _options.Review.Dpo.TotalSteps(task.Examples), _options.Checkpoints);
-        _pipeline.Train($"seed {Seed}: {name}", policy, task, _options.Review.Dpo, loss.AtReference, step => track.After(step.Step + 1));
-        policy.Weights.Free();
-        return track.Points;
+        _pipeline.Train($"seed {Seed}: {name}", policy, task, _options.Review.Dpo, loss.AtReference, step => after?.Invoke(policy, step.Step + 1));
+        return policy;
     }
 
-    /// <summary>Trains a copy of SFT's model by PPO on the prompts of the pairs; the points along the way.</summary>
-    public FrontierPoint[] TrainPpo(string name, double targetKl, RewardFunction reward)
+    /// <summary>A copy of SFT's model, trained by PPO on the prompts of the pairs. The caller frees its weights.</summary>
+    /// <param name="after">Called with the policy and the iterations made, after each.</param>
+    public Transformer TrainPpo(string name, double targetKl, RewardFunction reward, Action<Transformer, int>? after = null)
     {
         var policy = Sft.Clone();
-        var track = new CheckpointTrack(this, policy, _options.Ppo.Iterations, _options.Checkpoints);
         var prompts = _pipeline.Prefixes(Tokenizer, PrefixSplit.Train, _options.Review.PairPrompts);
         var ppo = _options.Ppo with { TargetKl = targetKl, Seed = Seed, MaxTokens = _options.Review.MaxTokens };
         _log.Stage($"seed {Seed}: {name}", ppo.Iterations);
@@ -79,12 +105,14 @@ internal sealed class ExperimentWorld
             report =>
             {
                 _log.Advance(report.Iteration + 1, FormattableString.Invariant($"score {report.Reward:0.00}  KL {report.Kl:0.00}"));
-                track.After(report.Iteration + 1);
+                after?.Invoke(policy, report.Iteration + 1);
             },
             _cancellation);
-        policy.Weights.Free();
-        return track.Points;
+        return policy;
     }
+
+    /// <summary>Steps of a run on the pairs.</summary>
+    public int StepsOnPairs => _options.Review.Dpo.TotalSteps(Pairs.Length);
 
     /// <summary>One sample of the policy at each held-out prefix: reward and KL(policy || SFT), each half of the prefixes by itself.</summary>
     public FrontierPoint Measure(Transformer policy, int step)
@@ -100,6 +128,42 @@ internal sealed class ExperimentWorld
         return new FrontierPoint(step, Half(0, half), Half(half, samples.Length), (double)grammatical / samples.Length);
 
         FrontierHalf Half(int from, int to) => FrontierHalf.Of([.. samples[from..to].Select(static s => s.Reward)], kl[from..to].Average());
+    }
+
+    /// <summary>Held-out prompts, each with the world's own answer.</summary>
+    /// <param name="shifted">
+    /// Whether a prompt holds the first sentence of that answer too: what SFT has seen, but no preference pair began with.
+    /// </param>
+    public JudgedPrompt[] JudgedPrompts(bool shifted) =>
+    [
+        .. _heldOut.Value.Select((prefix, i) =>
+        {
+            var answer = ReviewWorld.SampleContinuation(Seed + AnswerSeed, i);
+            var cut = shifted ? answer.IndexOf('.') + 1 : 0;
+            return new JudgedPrompt([.. prefix.Ids, .. Tokenizer.EncodeContinuation(answer[..cut])], prefix.Text, answer[..cut], answer[cut..]);
+        }),
+    ];
+
+    /// <summary>One sample at each prompt, scored with what the prompt holds of the review.</summary>
+    public ScoredCompletion[] Answer(Transformer policy, IReadOnlyList<JudgedPrompt> prompts, double temperature)
+    {
+        var generation = _pipeline.Generation(Tokenizer, PrefixSplit.HeldOut) with { Sampling = new SamplingOptions(temperature) };
+        var samples = PairSampler.Sample(
+            policy, Tokenizer, [.. prompts.Select(static p => (p.Ids, p.Prefix))], 1, generation, new WorldReward(), cancellation: _cancellation);
+        return [.. samples.Select((s, i) => s[0] with { Reward = ReviewWorld.Reward(prompts[i].Begun + s[0].Text) })];
+    }
+
+    /// <summary>Answers as judges see them.</summary>
+    /// <param name="answers">One a prompt, which holds nothing of the review.</param>
+    public JudgedAnswer[] Describe(IReadOnlyList<JudgedPrompt> prompts, IReadOnlyList<ScoredCompletion> answers)
+    {
+        PromptGroup[] groups = [.. answers.Select((a, i) => new PromptGroup(prompts[i].Ids, [[.. Tokenizer.EncodeContinuation(a.Text), Tokenizer.EosId]]))];
+        var learned = LearnedReward(groups);
+        return
+        [
+            .. answers.Select((a, i) => new JudgedAnswer(
+                a.Text, groups[i].Completions[0].Length, a.Reward, learned[i], a.Ended && ReviewWorld.Accepts(prompts[i].Prefix, a.Text))),
+        ];
     }
 
     /// <summary>
@@ -141,18 +205,23 @@ internal sealed class ExperimentWorld
             [.. pool.Select((completions, i) => LearnedReward([.. completions.Select(c => new PromptGroup(prefixes[i].Ids, [c.Tokens]))]))]);
     }
 
-    private (Transformer Model, ITokenizer Tokenizer) LoadOrTrainSft()
+    private (Transformer Model, ITokenizer Tokenizer) LoadOrTrain(string name, Func<(Transformer Model, ITokenizer Tokenizer)> train)
     {
-        var folder = Path.Combine(_options.Out, $"seed-{Seed}", "sft");
+        var folder = Path.Combine(_options.Out, $"seed-{Seed}", name);
         if (!Directory.Exists(folder))
         {
-            var tokenizer = _pipeline.TrainTokenizer();
-            var trained = _pipeline.TrainSft(_backend, tokenizer);
+            var (trained, tokenizer) = train();
             ModelFile.Save(folder, trained, tokenizer);
             trained.Weights.Free();
         }
         // Read again even now: a run that goes on later has the very same weights.
         return ModelFile.Load(folder, _backend);
+    }
+
+    private (Transformer Model, ITokenizer Tokenizer) TrainSft()
+    {
+        var tokenizer = _pipeline.TrainTokenizer();
+        return (_pipeline.TrainSft(_backend, tokenizer), tokenizer);
     }
 
     private RewardFunction LearnReward()
@@ -168,22 +237,5 @@ internal sealed class ExperimentWorld
     {
         var ids = group.Completions[0];
         return Tokenizer.DecodeContinuation(ids[^1] == Tokenizer.EosId ? ids.AsSpan(..^1) : ids);
-    }
-
-    /// <summary>Measures a policy along its training: at the end, and at 1/2, 1/4, 1/8 of the way and so on.</summary>
-    private sealed class CheckpointTrack(ExperimentWorld world, Transformer policy, int steps, int checkpoints)
-    {
-        private readonly HashSet<int> _at = [.. Enumerable.Range(0, checkpoints).Select(k => Math.Max(1, (int)Math.Round(steps / Math.Pow(2, k))))];
-        private readonly List<FrontierPoint> _points = [];
-
-        public FrontierPoint[] Points => [.. _points];
-
-        public void After(int steps)
-        {
-            if (_at.Contains(steps))
-            {
-                _points.Add(world.Measure(policy, steps));
-            }
-        }
     }
 }
