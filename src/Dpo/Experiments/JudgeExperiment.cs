@@ -11,7 +11,7 @@ internal sealed record JudgeResult(string Judge, string Method, Interval Agreeme
 /// </summary>
 internal static class JudgeExperiment
 {
-    private const double Temperature = 0.25;
+    private const double Temperature = 1;
 
     private static readonly string[] s_methods = [FrontierArm.Dpo, ExperimentWorld.SftMethod, FrontierArm.Ppo];
 
