@@ -75,8 +75,10 @@ public static class CommandLine
     private static RootCommand Root() => new("Direct Preference Optimization with nothing hidden.")
     {
         DemoCommand.Create(),
+        ExperimentCommand.Create(),
         SftCommand.Create(),
         DpoCommand.Create(),
+        RewardModelCommand.Create(),
         PairsCommand.Create(),
         EvalCommand.Create(),
         GenerateCommand.Create(),

@@ -3,10 +3,13 @@ using System.Text.Json;
 
 namespace TinyDpo.Models;
 
-/// <summary>The configuration as Hugging Face's config.json of a LlamaForCausalLM.</summary>
+/// <summary>
+/// The configuration as Hugging Face's config.json of a LlamaForCausalLM, or with a scalar head of a LlamaForSequenceClassification.
+/// </summary>
 public sealed partial record ModelConfig
 {
     private const string Architecture = "LlamaForCausalLM";
+    private const string ScalarArchitecture = "LlamaForSequenceClassification";
     private const string ModelType = "llama";
 
     /// <summary>Workloads name no greatest length; this is beyond any of theirs.</summary>
@@ -50,8 +53,12 @@ public sealed partial record ModelConfig
             using var writer = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
             writer.WriteStartObject();
             writer.WriteStartArray("architectures");
-            writer.WriteStringValue(Architecture);
+            writer.WriteStringValue(ScalarHead ? ScalarArchitecture : Architecture);
             writer.WriteEndArray();
+            if (ScalarHead)
+            {
+                WriteOneLabel(writer);
+            }
             writer.WriteString("model_type", ModelType);
             writer.WriteString("torch_dtype", "float32");
             writer.WriteNumber("vocab_size", VocabSize);
@@ -74,6 +81,14 @@ public sealed partial record ModelConfig
         });
     }
 
+    // Transformers counts the labels here; where they are missing it takes two.
+    private static void WriteOneLabel(Utf8JsonWriter writer)
+    {
+        writer.WriteStartObject("id2label");
+        writer.WriteString("0", "LABEL_0");
+        writer.WriteEndObject();
+    }
+
     private static ModelConfig Parse(Fields fields, int maxPositions)
     {
         RequirePlain(fields);
@@ -92,6 +107,7 @@ public sealed partial record ModelConfig
             RopeTheta = ReadRopeTheta(fields),
             RmsNormEpsilon = fields.Double("rms_norm_eps") ?? throw fields.Missing("rms_norm_eps"),
             TieEmbeddings = fields.Bool("tie_word_embeddings") ?? false,
+            ScalarHead = fields.Strings("architectures").Contains(ScalarArchitecture),
             BosTokenId = fields.FirstInt("bos_token_id"),
             EosTokenId = fields.FirstInt("eos_token_id"),
         }.Validated(fields.File);
@@ -106,7 +122,7 @@ public sealed partial record ModelConfig
     {
         var remedy = $"the one supported is {Architecture} (model_type {ModelType})";
         var named = fields.Strings("architectures");
-        if (named.FirstOrDefault(name => name != Architecture) is { } other)
+        if (named.FirstOrDefault(name => name is not (Architecture or ScalarArchitecture)) is { } other)
         {
             throw fields.Fault("architectures", $"{Quoted.Name(other)} is not supported", remedy);
         }

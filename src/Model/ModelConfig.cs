@@ -37,6 +37,9 @@ public sealed partial record ModelConfig
     /// </summary>
     public bool RotaryInterleaved { get; init; }
 
+    /// <summary>Whether the model gives a number for each token (<see cref="ScalarHead"/>) instead of predicting the next one.</summary>
+    public bool ScalarHead { get; init; }
+
     /// <summary>Null where the file names none: the tokenizer knows.</summary>
     public int? BosTokenId { get; init; }
 

@@ -32,6 +32,6 @@ public sealed partial class Tensor
     /// <summary>The mean of all elements, a scalar.</summary>
     public Tensor Mean() => new SumOp(this, 1 / (Real)Shape.Count).Apply();
 
-    /// <summary>The elements [from, from + length) of a vector.</summary>
+    /// <summary>The elements [from, from + length) of a vector, or of a matrix with one column.</summary>
     public Tensor Slice(int from, int length) => new SliceOp(this, from, length).Apply();
 }

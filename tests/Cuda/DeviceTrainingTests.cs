@@ -88,6 +88,30 @@ public class DeviceTrainingTests(CudaDevice device)
     }
 
     [Test]
+    public void ARewardModelsStepsFollowTheCpus()
+    {
+        using var cpu = new CpuBackend(1);
+        var (expected, actual) = (RewardLosses(cpu), RewardLosses(_cuda));
+        for (var step = 0; step < expected.Length; step++)
+        {
+            Assert.That(actual[step], Is.EqualTo(expected[step]).Within(1e-5 * expected[step]), $"step {step}");
+        }
+        Assert.That(expected[^1], Is.LessThan(expected[0]), "the run learns something");
+    }
+
+    [Test]
+    public void PpoFollowsTheCpu()
+    {
+        using var cpu = new CpuBackend(1);
+        var (expected, actual) = (Ppo(cpu), Ppo(_cuda));
+        for (var i = 0; i < expected.Count; i++)
+        {
+            Assert.That(actual[i].Reward, Is.EqualTo(expected[i].Reward), $"the same samples, iteration {i}");
+            Assert.That(actual[i].Kl, Is.EqualTo(expected[i].Kl).Within(1e-4), $"iteration {i}");
+        }
+    }
+
+    [Test]
     public void GreedyIdsBeginAsThoseOfTheOracle() => AssertGreedyIds(mostTokens: 48);
 
     [Test]
@@ -118,6 +142,24 @@ public class DeviceTrainingTests(CudaDevice device)
     {
         var options = new GenerationOptions { MaxTokens = 12, Sampling = sampling, Seed = 5, EosId = 1, Slots = 3 };
         return [.. Generator.Sample(TinyModels.Create(backend), [[3], [4, 7, 9], [3], [11, 2]], options).Select(static c => c.Tokens)];
+    }
+
+    private static List<PpoReport> Ppo(IBackend backend)
+    {
+        var reference = TinyModels.Create(backend);
+        var reports = new List<PpoReport>();
+        new PpoTrainer(reference.Clone(), reference, [[3], [4, 7, 9]], eosId: 1, PpoTests.CountOfFives, PpoTests.SequenceOptions with { Iterations = 2, Rollouts = 8 })
+            .Run(reports.Add);
+        return reports;
+    }
+
+    private static double[] RewardLosses(IBackend backend)
+    {
+        var model = TinyModels.Create(backend).WithScalarHead();
+        var losses = new List<double>();
+        var options = new TrainingOptions { Epochs = 5, BatchSize = 8, Seed = 3, LearningRate = 1e-3 };
+        new TrainingRun(model, new RewardTask(model, RewardTask.Rankings(TinyModels.Pairs(8))), options).Run(r => losses.Add(r["loss"]));
+        return [.. losses];
     }
 
     private static double[] Losses(IBackend backend)

@@ -82,4 +82,18 @@ public class StatisticsTests
         Assert.That(() => Statistics.WinRate([double.NaN], [1]), Throws.ArgumentException);
         Assert.That(() => Statistics.PairedDifference([], []), Throws.ArgumentException);
     }
+
+    /// <summary>0 and 2: mean 1, standard error 1, and Student's t of one degree of freedom; 30 are as good as many.</summary>
+    [Test]
+    public void FewObservationsHaveTheIntervalOfStudentsT()
+    {
+        var two = Statistics.MeanOfFew([0, 2]);
+        Assert.That((two.Low, two.High), Is.EqualTo((1 - 12.706, 1 + 12.706)).Within(1e-9));
+        var three = Statistics.MeanOfFew([1, 2, 3]);
+        Assert.That(three.High - three.Estimate, Is.EqualTo(4.303 / Math.Sqrt(3)).Within(1e-9));
+        double[] many = [.. Enumerable.Range(0, 30).Select(static i => (double)(i % 3))];
+        Assert.That(Statistics.MeanOfFew(many), Is.EqualTo(Statistics.Mean(many)));
+        Assert.That(Statistics.MeanOfFew([5]).High, Is.EqualTo(double.PositiveInfinity));
+        Assert.That(Statistics.FromError(1, 0.5).High, Is.EqualTo(1 + (0.5 * 1.96)).Within(1e-4));
+    }
 }

@@ -50,7 +50,7 @@ public class ModelConfigTests
         var path = folder.File("config.json");
         const string unusual =
             """{"head_dim": 24, "rope_theta": 500000, "rms_norm_eps": 1e-6, "tie_word_embeddings": true, "bos_token_id": 3}""";
-        foreach (var changes in (string[])["{}", unusual])
+        foreach (var changes in (string[])["{}", unusual, """{"architectures": ["LlamaForSequenceClassification"]}"""])
         {
             var config = Read(folder, changes);
             config.Save(path);

@@ -106,6 +106,14 @@ public static class OpTable
         }
         yield return new OpRow
         {
+            Name = "slice [1, +3) of a column of 5",
+            Op = nameof(SliceOp),
+            Inputs = [Shape.Matrix(5, 1)],
+            Build = static (_, x) => x[0].Slice(1, 3),
+            Reference = static x => x[0][1..4],
+        };
+        yield return new OpRow
+        {
             Name = "two slices of one vector",
             Op = nameof(SliceOp),
             Inputs = [Shape.Vector(6)],

@@ -42,21 +42,21 @@ internal static class LineChart
         svg.Append($"<text class=\"tick\" x=\"{(Left + Width - Right) / 2}\" y=\"{Height - 3}\" text-anchor=\"middle\">{Html.Escape(axis)}</text>");
         for (var i = 0; i < drawn.Count; i++)
         {
-            svg.Append($"<polyline class=\"s{i % 6}\" points=\"{string.Join(' ', drawn[i].Points.Select(p => $"{X(p.X)},{Y(p.Y)}"))}\"/>");
+            svg.Append($"<polyline class=\"s{i % ReportStyle.Colours}\" points=\"{string.Join(' ', drawn[i].Points.Select(p => $"{X(p.X)},{Y(p.Y)}"))}\"/>");
         }
         for (var i = 0; i < drawn.Count; i++)
         {
             foreach (var p in Spread(drawn[i].Points, marks))
             {
                 var text = Html.Escape($"{drawn[i].Name}, {axis} {Html.Number(p.X)}: {Html.Number(p.Y)}");
-                svg.Append($"<g class=\"mark s{i % 6}\" tabindex=\"0\" role=\"img\" aria-label=\"{text}\"><circle cx=\"{X(p.X)}\" cy=\"{Y(p.Y)}\" r=\"3\"/>");
+                svg.Append($"<g class=\"mark s{i % ReportStyle.Colours}\" tabindex=\"0\" role=\"img\" aria-label=\"{text}\"><circle cx=\"{X(p.X)}\" cy=\"{Y(p.Y)}\" r=\"3\"/>");
                 svg.Append($"<text class=\"tip\" x=\"{Left + 6}\" y=\"{Top + 12}\">{text}</text></g>");
             }
         }
         svg.Append("</svg><ul class=\"legend\">");
         for (var i = 0; i < drawn.Count; i++)
         {
-            svg.Append($"<li><span class=\"key s{i % 6}\"></span>{Html.Escape(drawn[i].Name)}</li>");
+            svg.Append($"<li><span class=\"key s{i % ReportStyle.Colours}\"></span>{Html.Escape(drawn[i].Name)}</li>");
         }
         return svg.Append("</ul></figure>\n").ToString();
 

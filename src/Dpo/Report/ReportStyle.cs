@@ -3,6 +3,9 @@ namespace TinyDpo.Dpo;
 /// <summary>The beginning of every report: colours for light and dark, layout, what hover and focus show, how it prints.</summary>
 internal static class ReportStyle
 {
+    /// <summary>The colours of lines: s0, s1, and so on.</summary>
+    public const int Colours = 9;
+
     /// <param name="refresh">Seconds after which the page loads itself anew; null for a page that does not change.</param>
     public static string Head(int? refresh) =>
         refresh is null ? Standing : Standing.Replace("<title>", $"<meta http-equiv=\"refresh\" content=\"{refresh}\"/><title>", StringComparison.Ordinal);
@@ -14,9 +17,9 @@ internal static class ReportStyle
         <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
         <title>TinyDpo report</title><link rel="icon" href="data:,"/><style>
         :root { color-scheme: light dark; --back: #fff; --text: #1c1e21; --soft: #5c6470; --line: #dde1e6; --up: 33 102 172; --down: 214 96 20;
-          --c0: #1f6fb4; --c1: #c9510c; --c2: #23824a; --c3: #8a4fb0; --c4: #a3303f; --c5: #7a6a10; }
+          --c0: #1f6fb4; --c1: #c9510c; --c2: #23824a; --c3: #8a4fb0; --c4: #a3303f; --c5: #7a6a10; --c6: #0d7c82; --c7: #b8387f; --c8: #5c6470; }
         @media (prefers-color-scheme: dark) { :root { --back: #15181c; --text: #e6e8eb; --soft: #a2abb6; --line: #343a42; --up: 90 160 235; --down: 240 140 60;
-          --c0: #6cb2f0; --c1: #f29a5c; --c2: #6fce94; --c3: #c79be6; --c4: #f08a97; --c5: #d9c65a; } }
+          --c0: #6cb2f0; --c1: #f29a5c; --c2: #6fce94; --c3: #c79be6; --c4: #f08a97; --c5: #d9c65a; --c6: #5cc9cf; --c7: #ee8fc4; --c8: #a2abb6; } }
         body { background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sans-serif; max-width: 1360px; margin: 0 auto; padding: 16px 24px; }
         h1 { font-size: 24px; } h2 { font-size: 19px; border-top: 1px solid var(--line); padding-top: 16px; } h3 { font-size: 15px; }
         a { color: var(--c0); } nav a { margin-right: 12px; }
@@ -27,6 +30,7 @@ internal static class ReportStyle
         polyline { fill: none; stroke-width: 1.6; } circle { stroke: none; }
         .s0 { stroke: var(--c0); color: var(--c0); } .s1 { stroke: var(--c1); color: var(--c1); } .s2 { stroke: var(--c2); color: var(--c2); }
         .s3 { stroke: var(--c3); color: var(--c3); } .s4 { stroke: var(--c4); color: var(--c4); } .s5 { stroke: var(--c5); color: var(--c5); }
+        .s6 { stroke: var(--c6); color: var(--c6); } .s7 { stroke: var(--c7); color: var(--c7); } .s8 { stroke: var(--c8); color: var(--c8); }
         .mark circle { fill: currentColor; } .mark:hover circle, .mark:focus circle { r: 5px; } .mark:focus { outline: none; }
         .tip { visibility: hidden; fill: var(--text); font-size: 12px; stroke: var(--back); stroke-width: 4px; paint-order: stroke; }
         .mark:hover .tip, .mark:focus .tip { visibility: visible; }

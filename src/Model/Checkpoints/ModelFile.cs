@@ -25,10 +25,15 @@ public static class ModelFile
         {
             throw new InputException(path, null, "a llama2.c file holds no tokenizer", "give its TOK.bin with --tokenizer");
         }
-        var file = tokenizer ?? path;
-        var loaded = TokenizerFile.Load(file);
-        TokenizerFile.CheckVocabulary(loaded, model.Config.VocabSize, file);
-        return (model, loaded);
+        return (model, LoadTokenizer(tokenizer ?? path, model));
+    }
+
+    /// <summary>Reads a folder that holds a reward model, a transformer with a scalar head, and its tokenizer.</summary>
+    /// <exception cref="InputException">As <see cref="Load"/>; or the model has no scalar head.</exception>
+    public static (Transformer Model, ITokenizer Tokenizer) LoadRewardModel(string path, IBackend backend)
+    {
+        var model = LoadFolder(path, backend, scalarHead: true);
+        return (model, LoadTokenizer(path, model));
     }
 
     /// <summary>Reads a model without its tokenizer.</summary>
@@ -36,9 +41,7 @@ public static class ModelFile
     {
         if (Directory.Exists(path))
         {
-            var model = new Transformer(ModelConfig.FromJson(Path.Combine(path, "config.json")), backend);
-            ReadWeights(model, Path.Combine(path, WeightsName), prefix: "");
-            return model;
+            return LoadFolder(path, backend, scalarHead: false);
         }
         if (!File.Exists(path))
         {
@@ -104,6 +107,28 @@ public static class ModelFile
             hash.AppendData(MemoryMarshal.AsBytes(tensor.ToArray().AsSpan()));
         }
         return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private static Transformer LoadFolder(string path, IBackend backend, bool scalarHead)
+    {
+        var file = Path.Combine(path, "config.json");
+        var config = ModelConfig.FromJson(file);
+        if (config.ScalarHead != scalarHead)
+        {
+            throw scalarHead
+                ? new InputException(file, "architectures", "is no reward model: it predicts tokens", "give a folder that reward-model wrote")
+                : new InputException(file, "architectures", "is a reward model: it predicts no tokens", "give a model with an output head");
+        }
+        var model = new Transformer(config, backend);
+        ReadWeights(model, Path.Combine(path, WeightsName), prefix: "");
+        return model;
+    }
+
+    private static ITokenizer LoadTokenizer(string file, Transformer model)
+    {
+        var tokenizer = TokenizerFile.Load(file);
+        TokenizerFile.CheckVocabulary(tokenizer, model.Config.VocabSize, file);
+        return tokenizer;
     }
 
     private static void Write(string path, Transformer model, Func<Transformer, string, Tensor, Real[]> values, bool exact) =>

@@ -71,14 +71,15 @@ public sealed class PackedBatch
             rows.AddRange(Enumerable.Range(prompt.Start, prompt.Length - 1));
             offsets.Add(rows.Count);
         }
-        return (Index(rows), Index([.. rows.Select(row => tokens[row + 1])]), Index(offsets));
+        return (Index(backend, [.. rows]), Index(backend, [.. rows.Select(row => tokens[row + 1])]), Index(backend, [.. offsets]));
+    }
 
-        IndexBuffer Index(List<int> values)
-        {
-            var buffer = backend.Memory.RentIndex(values.Count);
-            backend.Upload(CollectionsMarshal.AsSpan(values), buffer);
-            return buffer;
-        }
+    /// <summary>The place of each completion's last token among the predictions [sequences]. Belongs to the scope in which it was made.</summary>
+    public IndexBuffer LastPredictions(IBackend backend)
+    {
+        var offsets = new int[Offsets.Length];
+        backend.Download(Offsets, offsets);
+        return Index(backend, [.. offsets.Skip(1).Select(static next => next - 1)]);
     }
 
     /// <summary>Packs groups that all have the same number of completions. Allocates nothing that grows with the number of tokens.</summary>
@@ -139,8 +140,9 @@ public sealed class PackedBatch
             }
         }
         return new PackedBatch(
-            Index(tokens.Values), Index(positions.Values), Index(rows.Values), Index(predictors.Values), Index(predictorOf.Values),
-            Index(targets.Values), Index(offsets.Values), SegmentLayout.Validate(CollectionsMarshal.AsSpan(segments), inputs), groups.Count * ranks);
+            Index(backend, tokens.Values), Index(backend, positions.Values), Index(backend, rows.Values), Index(backend, predictors.Values),
+            Index(backend, predictorOf.Values), Index(backend, targets.Values), Index(backend, offsets.Values),
+            SegmentLayout.Validate(CollectionsMarshal.AsSpan(segments), inputs), groups.Count * ranks);
 
         void Append(int[] ids, int count, int firstPosition)
         {
@@ -150,13 +152,13 @@ public sealed class PackedBatch
                 positions.Add(firstPosition + i);
             }
         }
+    }
 
-        IndexBuffer Index(ReadOnlySpan<int> values)
-        {
-            var buffer = backend.Memory.RentIndex(values.Length);
-            backend.Upload(values, buffer);
-            return buffer;
-        }
+    private static IndexBuffer Index(IBackend backend, ReadOnlySpan<int> values)
+    {
+        var buffer = backend.Memory.RentIndex(values.Length);
+        backend.Upload(values, buffer);
+        return buffer;
     }
 
     private static (int Inputs, int Predictions, int Predicting) Count(IReadOnlyList<PromptGroup> groups, int ranks)

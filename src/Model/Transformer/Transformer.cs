@@ -13,6 +13,8 @@ public sealed class Transformer : Module
     private readonly TransformerLayer[] _layers;
     private readonly Tensor _embedding;
     private readonly Tensor _norm;
+    private readonly Tensor? _head;
+    private readonly ScalarHead? _scalarHead;
 
     public Transformer(ModelConfig config, IBackend backend)
     {
@@ -22,7 +24,8 @@ public sealed class Transformer : Module
         Rotary = new RotaryTable(backend, config.MaxPositions, config.HeadSize, config.RopeTheta, config.RotaryInterleaved);
         _embedding = Weights["model.embed_tokens.weight"];
         _norm = Weights["model.norm.weight"];
-        Head = config.TieEmbeddings ? _embedding : Weights["lm_head.weight"];
+        _head = config.ScalarHead ? null : config.TieEmbeddings ? _embedding : Weights["lm_head.weight"];
+        _scalarHead = config.ScalarHead ? new ScalarHead(Weights) : null;
         _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new TransformerLayer(config, Weights, i, Rotary))];
     }
 
@@ -40,7 +43,8 @@ public sealed class Transformer : Module
     public ParameterSet Weights { get; }
 
     /// <summary>The output head [vocabulary, hidden]: the embedding itself where they are tied.</summary>
-    public Tensor Head { get; }
+    /// <exception cref="InvalidOperationException">The model has a scalar head.</exception>
+    public Tensor Head => _head ?? throw new InvalidOperationException("a model with a scalar head predicts no tokens");
 
     internal RotaryTable Rotary { get; }
 
@@ -92,6 +96,30 @@ public sealed class Transformer : Module
     /// <summary>The logits of the next token after each of the given rows: [rows, vocabulary].</summary>
     public Tensor Logits(Tensor hidden, IndexBuffer rows) => Linear(RowGather(hidden, rows), Head);
 
+    /// <summary>
+    /// The scalar head's number at the row that predicts each completion token, which has seen what stands before that token: [predictions].
+    /// </summary>
+    /// <exception cref="InvalidOperationException">The model has no scalar head.</exception>
+    public Tensor Scores(PackedBatch batch)
+    {
+        var head = _scalarHead ?? throw new InvalidOperationException("this model has no scalar head");
+        return RowGather(head.Forward(PredictingHidden(batch)), batch.PredictorOf);
+    }
+
+    /// <summary>
+    /// A copy on the same backend whose output head is a scalar one of zeros, so that it scores everything 0: the start of a reward model, or
+    /// of a value function.
+    /// </summary>
+    public Transformer WithScalarHead()
+    {
+        var copy = new Transformer(Config with { ScalarHead = true }, Backend);
+        foreach (var (name, value) in copy.Parameters().Where(static p => p.Name != ScalarHead.WeightName))
+        {
+            Backend.Copy(Weights[name].Data, value.Data);
+        }
+        return copy;
+    }
+
     /// <summary>A copy on the same backend with weights of its own: the reference of a policy.</summary>
     public Transformer Clone()
     {
@@ -126,7 +154,11 @@ public sealed class Transformer : Module
             }
         }
         yield return ("model.norm.weight", Shape.Vector(c.HiddenSize));
-        if (!c.TieEmbeddings)
+        if (c.ScalarHead)
+        {
+            yield return (ScalarHead.WeightName, Shape.Matrix(1, c.HiddenSize));
+        }
+        else if (!c.TieEmbeddings)
         {
             yield return ("lm_head.weight", Shape.Matrix(c.VocabSize, c.HiddenSize));
         }

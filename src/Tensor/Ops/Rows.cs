@@ -25,7 +25,7 @@ internal sealed class RowGatherOp(Tensor table, IndexBuffer index) : Op(table)
     }
 }
 
-/// <summary>y = x[from .. from + length) of a vector x [n].</summary>
+/// <summary>y = x[from .. from + length) of a vector x [n], or of a matrix with one column taken as one.</summary>
 internal sealed class SliceOp : Op
 {
     private readonly Tensor _x;
@@ -35,7 +35,7 @@ internal sealed class SliceOp : Op
     public SliceOp(Tensor x, int from, int length)
         : base(x)
     {
-        Require(x.Shape.Rank == 1 && from >= 0 && length >= 0 && from + length <= x.Shape.Count, $"no slice [{from}, {from + length}) of {x.Shape}");
+        Require((x.Shape.Rank == 1 || (x.Shape.Rank == 2 && x.Shape.Columns == 1)) && from >= 0 && length >= 0 && from + length <= x.Shape.Count, $"no slice [{from}, {from + length}) of {x.Shape}");
         (_x, _from, _length) = (x, from, length);
     }
 

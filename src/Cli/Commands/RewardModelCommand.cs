@@ -1,0 +1,52 @@
+using System.CommandLine;
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Cli;
+
+/// <summary>tinydpo reward-model: a transformer that scores completions.</summary>
+internal static class RewardModelCommand
+{
+    public static Command Create()
+    {
+        var model = CommonOptions.Model();
+        var tokenizer = CommonOptions.Tokenizer();
+        var data = CommonOptions.Data("Pairs: {prompt, chosen, rejected} and its relatives.");
+        var evalData = new Option<string?>("--eval-data") { Description = "Held-out pairs, measured before and after as eval_*.", HelpName = "FILE.jsonl" };
+        var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
+        var tensorBoard = CommonOptions.TensorBoard();
+        var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
+        var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
+        var maxPrompt = CommonOptions.Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
+        var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var quiet = CommonOptions.Quiet();
+        var command = new Command("reward-model", "Train a reward model on pairs: a scalar head in place of the output head, Bradley-Terry's loss.")
+        {
+            model, tokenizer, data, evalData, folder, tensorBoard, resume, maxLength, maxPrompt, budget, quiet,
+        };
+        var device = new DeviceFlags(command);
+        var training = new TrainingFlags(command, new TrainingOptions { LearningRate = 3e-4 });
+        command.SetAction((parsed, cancellation) =>
+        {
+            var options = new RewardModelRunOptions
+            {
+                Model = parsed.GetRequiredValue(model),
+                Tokenizer = parsed.GetValue(tokenizer),
+                Data = parsed.GetRequiredValue(data),
+                EvalData = parsed.GetValue(evalData),
+                Out = parsed.GetRequiredValue(folder),
+                Resume = parsed.GetValue(resume),
+                TensorBoard = parsed.GetValue(tensorBoard),
+                Training = training.Read(parsed),
+                MaxLength = parsed.GetValue(maxLength),
+                MaxPromptLength = parsed.GetValue(maxPrompt),
+                TokenBudget = parsed.GetValue(budget),
+            };
+            using var backend = device.Open(parsed);
+            var result = Interruptible.Run(
+                options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => RewardModelRun.Run(options, backend, log, cancellation)));
+            JsonLine.Write(result.ToLine());
+            return Task.FromResult(CommandLine.Success);
+        });
+        return command;
+    }
+}

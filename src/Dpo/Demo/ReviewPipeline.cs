@@ -1,0 +1,116 @@
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>Pairs of a model's own samples in the review world.</summary>
+/// <param name="Rows">The same as rows of a file.</param>
+/// <param name="LabelProbabilities">For each the probability that the annotator gives this label.</param>
+public sealed record ReviewPairs(PreferencePair[] Pairs, IEnumerable<PreferenceRow> Rows, double[] LabelProbabilities);
+
+/// <summary>What demonstration and experiments do in the review world alike: tokenizer, SFT, prefixes, pairs of a model's own samples.</summary>
+internal sealed class ReviewPipeline(DemoOptions options, IRunLog log, CancellationToken cancellation)
+{
+    // Reviews that the tokenizer is trained on; their indices are those of the first SFT reviews.
+    private const int TokenizerReviews = 2000;
+
+    private const int CompletionsPerPrompt = 4;
+
+    /// <summary>Prompts that give so many pairs, but for two completions that read the same, which make none.</summary>
+    public static int PromptsFor(int pairs)
+    {
+        const int pairsPerPrompt = CompletionsPerPrompt * (CompletionsPerPrompt - 1) / 2;
+        return (pairs + pairsPerPrompt - 1) / pairsPerPrompt;
+    }
+
+    /// <summary>Trains the tokenizer.</summary>
+    public ByteLevelTokenizer TrainTokenizer()
+    {
+        log.Stage("training the tokenizer", 1);
+        var text = string.Join('\n', Enumerable.Range(0, TokenizerReviews).Select(i => ReviewWorld.SampleReview(options.Seed, i)));
+        return BytePairTrainer.Train(text, options.VocabSize, ["<|endoftext|>"]);
+    }
+
+    /// <summary>A model trained from scratch on the world's own reviews.</summary>
+    /// <param name="report">Called after each step.</param>
+    public Transformer TrainSft(IBackend backend, ITokenizer tokenizer, Action<StepReport>? report = null)
+    {
+        var model = new Transformer(
+            new ModelConfig
+            {
+                VocabSize = tokenizer.VocabSize,
+                HiddenSize = options.HiddenSize,
+                Layers = options.Layers,
+                Heads = options.Heads,
+                KeyValueHeads = options.Heads,
+                HeadSize = options.HiddenSize / options.Heads,
+                IntermediateSize = options.IntermediateSize,
+                MaxPositions = 128,
+                RopeTheta = 10000,
+                RmsNormEpsilon = 1e-5,
+                TieEmbeddings = true,
+            }.Validated("demo"),
+            backend);
+        model.Initialise(options.Seed);
+        SftExample[] examples =
+        [
+            .. Enumerable.Range(0, options.SftReviews).Select(i =>
+            {
+                var (prefix, continuation) = ReviewWorld.Sample(options.Seed, i);
+                return new SftExample(i, tokenizer.Encode(prefix), [.. tokenizer.EncodeContinuation(continuation), tokenizer.EosId]);
+            }),
+        ];
+        Train("SFT", model, new SftTask(model, examples), options.Sft, report: report);
+        return model;
+    }
+
+    /// <param name="firstLoss">What step 0 must give, where that is known.</param>
+    /// <param name="report">Called after each step.</param>
+    public void Train(
+        string stage, Transformer model, ITrainingTask task, TrainingOptions training, double? firstLoss = null, Action<StepReport>? report = null)
+    {
+        var run = new TrainingRun(model, task, training with { Seed = options.Seed });
+        log.Stage(stage, run.TotalSteps);
+        run.Run(
+            step =>
+            {
+                report?.Invoke(step);
+                log.Advance(step.Step + 1, ProgressLine.Of(step));
+            },
+            firstLoss, cancellation);
+    }
+
+    /// <summary>
+    /// Pairs of the model's own samples, labelled by Bradley-Terry on the true reward.
+    /// </summary>
+    public ReviewPairs SamplePairs(
+        Transformer model, ITokenizer tokenizer, PrefixSplit split, int prompts, string stage)
+    {
+        log.Stage(stage, prompts * CompletionsPerPrompt);
+        var prefixes = Prefixes(tokenizer, split, prompts);
+        var sampling = new PairSamplerOptions
+        {
+            CompletionsPerPrompt = CompletionsPerPrompt,
+            Pairing = Pairing.All,
+            Labelling = Labelling.BradleyTerry,
+            Generation = Generation(tokenizer, split),
+        };
+        var completions = PairSampler.Sample(
+            model, tokenizer, prefixes, CompletionsPerPrompt, sampling.Generation, new WorldReward(), n => log.Advance(n), cancellation);
+        SampledPair[] sampled = [.. PairSampler.Pair(completions, sampling)];
+        return new ReviewPairs(
+            [.. sampled.Select((p, i) => new PreferencePair(i, prefixes[p.Prompt].Ids, p.Chosen.Tokens, p.Rejected.Tokens))],
+            sampled.Select(p => PreferenceRow.Of(prefixes[p.Prompt], p)), [.. sampled.Select(static p => ReviewWorld.PreferenceProbability(p.Chosen.Reward, p.Rejected.Reward))]);
+    }
+
+    /// <summary>The most that any judge's accuracy can be expected to be, given the probability of each pair's label.</summary>
+    public static double BayesAccuracy(IEnumerable<double> labelProbabilities) => labelProbabilities.Average(static p => Math.Max(p, 1 - p));
+
+    public (int[] Ids, string Text)[] Prefixes(ITokenizer tokenizer, PrefixSplit split, int count) =>
+    [
+        .. Enumerable.Range(0, count).Select(i => ReviewWorld.SamplePrefix(options.Seed + 2, i, split)).Select(text => (tokenizer.Encode(text), text)),
+    ];
+
+    public GenerationOptions Generation(ITokenizer tokenizer, PrefixSplit split) =>
+        new() { MaxTokens = options.MaxTokens, EosId = tokenizer.EosId, Seed = options.Seed + (split == PrefixSplit.Train ? 0UL : 3) };
+}
