@@ -1,5 +1,6 @@
 using System.CommandLine;
 using TinyDpo.Dpo;
+using TinyDpo.Models;
 using TinyDpo.Tensors;
 
 namespace TinyDpo.Cli;
@@ -20,6 +21,9 @@ internal sealed class TrainingFlags
     private readonly Option<ulong> _seed = CommonOptions.Seed();
     private readonly Option<int> _checkpointEvery = CommonOptions.Count("--checkpoint-every", "Steps between checkpoints; 0 for none but Ctrl-C's.", 100);
     private readonly Option<int> _keep = CommonOptions.Positive("--keep-checkpoints", "Checkpoints kept, the newest.", 2);
+    private readonly Choice<NumberFormat> _saveFormat = new(
+        "--save-dtype", "The numbers in model/; training is in float32 all the same.", "f32",
+        ("f32", NumberFormat.F32), ("f16", NumberFormat.F16), ("bf16", NumberFormat.BF16));
 
     public TrainingFlags(Command command, TrainingOptions defaults)
     {
@@ -37,6 +41,7 @@ internal sealed class TrainingFlags
         foreach (var option in new Option[]
         {
             _epochs, _batchSize, _learningRate, _schedule.Option, _warmup, _maxGradNorm, _optimiser.Option, _weightDecay, _seed, _checkpointEvery, _keep,
+            _saveFormat.Option,
         })
         {
             command.Add(option);
@@ -64,6 +69,7 @@ internal sealed class TrainingFlags
             Seed = parsed.GetValue(_seed),
             CheckpointEvery = parsed.GetValue(_checkpointEvery),
             KeepCheckpoints = parsed.GetValue(_keep),
+            SaveFormat = _saveFormat.Read(parsed),
         };
 
         T Value<T>(Option<T> option, T? fromPreset)

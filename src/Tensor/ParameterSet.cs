@@ -49,6 +49,8 @@ public sealed class ParameterSet
 
     public Tensor this[string name] => _byName[name];
 
+    public bool Contains(string name) => _byName.ContainsKey(name);
+
     /// <summary>Makes the next contribution to each gradient write instead of add. Touches no memory.</summary>
     public void ClearGradients()
     {

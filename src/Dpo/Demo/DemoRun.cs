@@ -66,7 +66,7 @@ public sealed class DemoRun
                 IntermediateSize = _options.IntermediateSize,
                 MaxPositions = 128,
                 RopeTheta = 10000,
-                RmsNormEpsilon = 1e-5,
+                NormEpsilon = 1e-5,
                 TieEmbeddings = true,
             }.Validated("demo"),
             _backend);

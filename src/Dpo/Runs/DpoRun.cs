@@ -60,7 +60,7 @@ public static class DpoRun
         });
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
-        var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
+        var positions = Math.Min(policy.Config.ContextLength, reference.Config.ContextLength);
         var logProbs = RunChecks.RequireFinite(
             ReferenceCache.LoadOrCompute(
                 folder.PathOf("reference-logps.jsonl"), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
@@ -99,7 +99,7 @@ public static class DpoRun
 
         (PreferencePair[] Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions)),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.ContextLength, reference.Config.ContextLength)),
             MaxPromptLength = options.MaxPromptLength,
             VocabSize = policy.Config.VocabSize,
         });

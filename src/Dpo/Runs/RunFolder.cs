@@ -68,7 +68,7 @@ public sealed class RunFolder
                 log.Advance(report.Step + 1, ProgressLine.Of(report));
             },
             firstLoss, cancellation);
-        ModelFile.Save(ModelPath, model, tokenizer); // before the measurement, which may be interrupted
+        ModelFile.Save(ModelPath, model, tokenizer, options.SaveFormat); // before the measurement, which may be interrupted
         if (evaluate is null)
         {
             return [];

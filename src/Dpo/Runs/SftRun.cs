@@ -37,7 +37,7 @@ public static class SftRun
         var (model, tokenizer) = Open(options, backend);
         var (examples, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.MaxPositions),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
             VocabSize = model.Config.VocabSize,
         });
         log.Note(summary.Describe());

@@ -38,7 +38,7 @@ public sealed class CheckpointFolder(string folder, string key)
                 SafetensorsWriter.Write(
                     Path.Combine(partial, "optimizer.safetensors"),
                     [.. optimiser.State.Select(s => (s.Name, new[] { s.Values.Length }, (ReadOnlyMemory<Real>)Download(model.Backend, s.Values)))],
-                    exact: true);
+                    format: SafetensorsWriter.Exact);
                 AtomicFile.WriteText(Path.Combine(partial, "trainer_state.json"), JsonSerializer.Serialize(new { Step = optimiser.Steps, Key = key }));
             });
         }

@@ -6,13 +6,11 @@ using TinyDpo.Tensors;
 namespace TinyDpo.Models;
 
 /// <summary>
-/// Models as they lie on disk: a Hugging Face folder (config.json, model.safetensors, tokenizer.json), read and written, or a llama2.c
-/// FILE.bin with its TOK.bin, read.
+/// Models as they lie on disk: a Hugging Face folder (config.json, model.safetensors or its shards, tokenizer.json), read and written, or a
+/// llama2.c FILE.bin with its TOK.bin, read.
 /// </summary>
 public static class ModelFile
 {
-    private const string WeightsName = "model.safetensors";
-
     /// <summary>Reads a model and its tokenizer.</summary>
     /// <param name="path">A folder or a FILE.bin.</param>
     /// <param name="backend">Where the weights go.</param>
@@ -37,7 +35,8 @@ public static class ModelFile
         if (Directory.Exists(path))
         {
             var model = new Transformer(ModelConfig.FromJson(Path.Combine(path, "config.json")), backend);
-            ReadWeights(model, Path.Combine(path, WeightsName), prefix: "");
+            using var weights = SafetensorsShards.OpenFolder(path);
+            ReadWeights(model, weights, prefix: "");
             return model;
         }
         if (!File.Exists(path))
@@ -51,23 +50,8 @@ public static class ModelFile
     /// <exception cref="InputException">A tensor is missing or has another shape; or, without a prefix, the file holds one that the model does not know.</exception>
     public static void ReadWeights(Transformer model, string path, string prefix)
     {
-        using var file = SafetensorsFile.Open(path);
-        var unknown = file.Names.FirstOrDefault(name => prefix.Length == 0 && !IsKnown(name, model));
-        if (unknown is not null)
-        {
-            throw new InputException(path, $"tensor '{unknown}'", "the model of config.json has no such tensor", "check that weights and config.json belong together");
-        }
-        foreach (var (name, tensor) in model.Parameters())
-        {
-            if (!file.Contains(prefix + name))
-            {
-                throw new InputException(path, $"tensor '{prefix + name}'", "is missing", "check that weights and config.json belong together");
-            }
-            var values = new Real[tensor.Shape.Count];
-            file.Read(prefix + name, tensor.Shape.ToArray(), values);
-            RequireFinite(values, path, prefix + name);
-            model.Backend.Upload(values, tensor.Data);
-        }
+        using var weights = SafetensorsShards.Open(path);
+        ReadWeights(model, weights, prefix);
     }
 
     /// <summary>
@@ -75,23 +59,29 @@ public static class ModelFile
     /// permuted to Hugging Face's halves. The files are written beside the folder and put in its place as one, so that they always belong
     /// together; a folder that is there is replaced whole.
     /// </summary>
-    /// <exception cref="InputException">The folder cannot be written; the old one is as it was.</exception>
-    public static void Save(string folder, Transformer model, ITokenizer tokenizer)
+    /// <param name="folder">Where they go.</param>
+    /// <param name="model">Its weights are rounded to <paramref name="format"/>.</param>
+    /// <param name="tokenizer">Names the ids that begin and end a sequence.</param>
+    /// <param name="format">Of the weights in the file.</param>
+    /// <exception cref="InputException">The folder cannot be written, or the format cannot hold a weight; the old one is as it was.</exception>
+    public static void Save(string folder, Transformer model, ITokenizer tokenizer, NumberFormat format = NumberFormat.F32)
     {
         var config = model.Config with { RotaryInterleaved = false, BosTokenId = tokenizer.BosId, EosTokenId = tokenizer.EosId };
         AtomicFolder.Write(folder, partial =>
         {
-            SaveWeights(Path.Combine(partial, WeightsName), model);
-            config.Save(Path.Combine(partial, "config.json"));
+            SaveWeights(Path.Combine(partial, SafetensorsShards.SingleName), model, format);
+            config.Save(Path.Combine(partial, "config.json"), format);
             tokenizer.Save(partial);
         });
     }
 
     /// <summary>Writes the weights alone, under Hugging Face's names and in its rotary layout.</summary>
-    public static void SaveWeights(string path, Transformer model) => Write(path, model, Values, exact: false);
+    public static void SaveWeights(string path, Transformer model, NumberFormat format = NumberFormat.F32) =>
+        Write(path, model, (name, tensor) => InHalves(model, name, tensor), format);
 
-    /// <summary>Writes the weights as they are, to the last bit, for a checkpoint that only this program reads.</summary>
-    public static void SaveRawWeights(string path, Transformer model) => Write(path, model, static (_, _, tensor) => tensor.ToArray(), exact: true);
+    /// <summary>Writes the weights to the last bit and without a change of rotary layout, for a checkpoint that only this program reads.</summary>
+    public static void SaveRawWeights(string path, Transformer model) =>
+        Write(path, model, static (_, tensor) => tensor.ToArray(), SafetensorsWriter.Exact);
 
     /// <summary>SHA-256, in hex, of configuration and weights: part of the key of a cached reference.</summary>
     public static string Fingerprint(Transformer model)
@@ -106,10 +96,49 @@ public static class ModelFile
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
-    private static void Write(string path, Transformer model, Func<Transformer, string, Tensor, Real[]> values, bool exact) =>
+    private static void ReadWeights(Transformer model, SafetensorsShards file, string prefix)
+    {
+        const string remedy = "check that weights and config.json belong together";
+        var stored = StoredWeight.Of(model).Select(weight => (Weight: weight, Name: NameIn(file, prefix, weight))).ToList();
+        var known = stored.Select(static s => s.Name).ToHashSet();
+        if (prefix.Length == 0 && file.Names.FirstOrDefault(name => !known.Contains(name) && !IsSuperfluous(name, model.Config)) is { } unknown)
+        {
+            throw new InputException(file.PathOf(unknown), $"tensor {Quoted.Name(unknown)}", "the model of config.json has no such tensor", remedy);
+        }
+        foreach (var (weight, name) in stored)
+        {
+            if (!file.Contains(name))
+            {
+                throw new InputException(file.PathOf(name), $"tensor {Quoted.Name(name)}", "is missing", remedy);
+            }
+            var values = new Real[weight.Shape.Aggregate(1, static (a, b) => a * b)];
+            file.Read(name, weight.Shape, values);
+            RequireFinite(values, file.PathOf(name), name);
+            weight.Scatter(values);
+        }
+    }
+
+    private static string NameIn(SafetensorsShards file, string prefix, StoredWeight weight) =>
+        !file.Contains(prefix + weight.Name) && file.Contains(prefix + weight.NameWithoutHead) ? prefix + weight.NameWithoutHead : prefix + weight.Name;
+
+    // One tensor at a time is in managed memory.
+    private static void Write(string path, Transformer model, Func<string, Tensor, Real[]> values, NumberFormat format) =>
         SafetensorsWriter.Write(
-            path, [.. model.Parameters().Select(p => (p.Name, p.Value.Shape.ToArray(), (ReadOnlyMemory<Real>)values(model, p.Name, p.Value)))],
-            exact: exact);
+            path,
+            [
+                .. StoredWeight.Of(model).Select(weight =>
+                {
+                    Real[] gathered = [];
+                    ReadValues read = (start, destination) =>
+                    {
+                        gathered = start == 0 ? weight.Gather(values) : gathered;
+                        gathered.AsSpan(start, destination.Length).CopyTo(destination);
+                        gathered = start + destination.Length == gathered.Length ? [] : gathered;
+                    };
+                    return (weight.Name, weight.Shape, read);
+                }),
+            ],
+            format: format);
 
     private static void RequireFinite(Real[] values, string path, string name)
     {
@@ -119,12 +148,14 @@ public static class ModelFile
         }
     }
 
-    private static bool IsKnown(string name, Transformer model) =>
-        model.Parameters().Any(p => p.Name == name)
-        || (name == "lm_head.weight" && model.Config.TieEmbeddings) // some writers store the tied head too
-        || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal); // written by old versions; computed here
+    // Tensors that other writers store and nobody needs: a tied head, rotary angles, GPT-2's causal masks.
+    private static bool IsSuperfluous(string name, ModelConfig config) =>
+        (name == Transformer.HeadName && config.TieEmbeddings)
+        || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)
+        || (config.Architecture == Architecture.Gpt2
+            && (name.EndsWith(".attn.bias", StringComparison.Ordinal) || name.EndsWith(".attn.masked_bias", StringComparison.Ordinal)));
 
-    private static Real[] Values(Transformer model, string name, Tensor tensor)
+    private static Real[] InHalves(Transformer model, string name, Tensor tensor)
     {
         var values = tensor.ToArray();
         var c = model.Config;
