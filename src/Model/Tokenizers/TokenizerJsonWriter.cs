@@ -103,7 +103,7 @@ internal static class TokenizerJsonWriter
         json.WriteNull("end_of_word_suffix");
         json.WriteBoolean("fuse_unk", byteFallback);
         json.WriteBoolean("byte_fallback", byteFallback);
-        json.WriteBoolean("ignore_merges", false);
+        json.WriteBoolean("ignore_merges", model.IgnoreMerges);
         json.WriteStartObject("vocab");
         for (var id = 0; id < model.Pieces.Count; id++)
         {
