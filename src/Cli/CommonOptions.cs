@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using TinyDpo.Kernels;
+using TinyDpo.Models;
 
 namespace TinyDpo.Cli;
 
@@ -37,6 +38,10 @@ internal static class CommonOptions
         CustomParser = static result => Parse(
             result, static text => (ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seed), seed), WholeFrom(0)),
     };
+
+    public static Choice<NumberFormat> SaveFormat() => new(
+        "--save-dtype", "The numbers in the saved model; all computing is in float32.", "f32",
+        ("f32", NumberFormat.F32), ("f16", NumberFormat.F16), ("bf16", NumberFormat.BF16));
 
     public static Option<bool> Quiet() => new("--quiet") { Description = "No progress and no notes on stderr." };
 

@@ -21,9 +21,8 @@ internal sealed class TrainingFlags
     private readonly Option<ulong> _seed = CommonOptions.Seed();
     private readonly Option<int> _checkpointEvery = CommonOptions.Count("--checkpoint-every", "Steps between checkpoints; 0 for none but Ctrl-C's.", 100);
     private readonly Option<int> _keep = CommonOptions.Positive("--keep-checkpoints", "Checkpoints kept, the newest.", 2);
-    private readonly Choice<NumberFormat> _saveFormat = new(
-        "--save-dtype", "The numbers in model/; training is in float32 all the same.", "f32",
-        ("f32", NumberFormat.F32), ("f16", NumberFormat.F16), ("bf16", NumberFormat.BF16));
+    private readonly Choice<NumberFormat> _saveFormat = CommonOptions.SaveFormat();
+    private readonly LoraFlags _lora;
 
     public TrainingFlags(Command command, TrainingOptions defaults)
     {
@@ -46,6 +45,7 @@ internal sealed class TrainingFlags
         {
             command.Add(option);
         }
+        _lora = new LoraFlags(command);
     }
 
     /// <param name="preset">Values for the options that were not given; null for the command's defaults.</param>
@@ -56,6 +56,7 @@ internal sealed class TrainingFlags
         {
             throw new UsageException($"--weight-decay has no effect with --optimizer {_optimiser.NameOf(optimiser)}: leave it out");
         }
+        var (lora, merge) = _lora.Read(parsed);
         return new TrainingOptions
         {
             Epochs = Value(_epochs, preset?.Epochs),
@@ -69,6 +70,8 @@ internal sealed class TrainingFlags
             Seed = parsed.GetValue(_seed),
             CheckpointEvery = parsed.GetValue(_checkpointEvery),
             KeepCheckpoints = parsed.GetValue(_keep),
+            Lora = lora,
+            MergeAdapters = merge,
             SaveFormat = _saveFormat.Read(parsed),
         };
 

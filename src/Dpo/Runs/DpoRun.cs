@@ -41,6 +41,7 @@ public static class DpoRun
     public static TrainingResult Run(DpoRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (policy, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
+        RunChecks.RequireWhole(policy, options.Model);
         var reference = options.Reference is null ? policy : ModelFile.LoadWeights(options.Reference, backend);
         var referencePath = options.Reference ?? options.Model;
         RunChecks.RequireSameVocabulary(policy, reference, referencePath);

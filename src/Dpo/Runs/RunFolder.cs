@@ -49,6 +49,11 @@ public sealed class RunFolder
         Transformer model, ITokenizer tokenizer, ITrainingTask task, TrainingOptions options, double? firstLoss, IRunLog log,
         CancellationToken cancellation, Func<IReadOnlyList<(string Name, double Value)>>? evaluate = null)
     {
+        if (options.Lora is not null)
+        {
+            // Only now: every pass of the reference, which is the model without them, has been made.
+            LoraAdapters.Attach(model, options.Lora, options.Seed);
+        }
         var run = new TrainingRun(model, task, options, _checkpoints);
         if (_resume)
         {
@@ -68,6 +73,10 @@ public sealed class RunFolder
                 log.Advance(report.Step + 1, ProgressLine.Of(report));
             },
             firstLoss, cancellation);
+        if (options.MergeAdapters)
+        {
+            model.MergeAdapters();
+        }
         ModelFile.Save(ModelPath, model, tokenizer, options.SaveFormat); // before the measurement, which may be interrupted
         if (evaluate is null)
         {

@@ -58,7 +58,9 @@ public static class SftRun
     {
         if (options.Model is not null)
         {
-            return ModelFile.Load(options.Model, backend, options.Tokenizer);
+            var loaded = ModelFile.Load(options.Model, backend, options.Tokenizer);
+            RunChecks.RequireWhole(loaded.Model, options.Model);
+            return loaded;
         }
         var tokenizer = TokenizerFile.Load(options.Tokenizer!);
         var config = ModelConfig.FromJson(options.Config!);

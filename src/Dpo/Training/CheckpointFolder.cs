@@ -58,7 +58,7 @@ public sealed class CheckpointFolder(string folder, string key)
             return false;
         }
         CheckState(Path.Combine(FolderOf(newest), "trainer_state.json"), newest);
-        ModelFile.ReadWeights(model, Path.Combine(FolderOf(newest), "model.safetensors"), prefix: "");
+        ModelFile.ReadRawWeights(model, Path.Combine(FolderOf(newest), "model.safetensors"));
         var optimiserFile = Path.Combine(FolderOf(newest), "optimizer.safetensors");
         using var file = SafetensorsFile.Open(optimiserFile);
         foreach (var (name, values) in optimiser.State)

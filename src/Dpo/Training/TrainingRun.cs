@@ -35,7 +35,7 @@ public sealed class TrainingRun
         (_model, _task, _options, _checkpoints) = (model, task, options, checkpoints);
         (StepsPerEpoch, TotalSteps) = (options.StepsPerEpoch(task.Examples), options.TotalSteps(task.Examples));
         _schedule = new LearningRateSchedule(options.Schedule, options.LearningRate, options.WarmupSteps, TotalSteps);
-        _optimiser = options.CreateOptimiser(model.Weights);
+        _optimiser = options.CreateOptimiser(model.Trained);
     }
 
     public int StepsPerEpoch { get; }
@@ -77,7 +77,7 @@ public sealed class TrainingRun
     {
         var step = Step;
         var start = Stopwatch.GetTimestamp();
-        _model.Weights.ClearGradients();
+        _model.Trained.ClearGradients();
         var result = _task.Accumulate(Batch(step));
         Check(step, result.Loss, firstLoss);
         var norm = GradientNorm(step);
@@ -122,7 +122,7 @@ public sealed class TrainingRun
     {
         try
         {
-            return _model.Weights.GradientNorm();
+            return _model.Trained.GradientNorm();
         }
         catch (NonFiniteException e)
         {

@@ -12,7 +12,7 @@ namespace TinyDpo.Models;
 public static class ModelFile
 {
     /// <summary>Reads a model and its tokenizer.</summary>
-    /// <param name="path">A folder or a FILE.bin.</param>
+    /// <param name="path">A folder, which may hold adapters in PEFT's layout (then their model is read too), or a FILE.bin.</param>
     /// <param name="backend">Where the weights go.</param>
     /// <param name="tokenizer">Another tokenizer's path; needed with a FILE.bin.</param>
     /// <exception cref="InputException">A file is missing or damaged, a tensor is missing, unknown or of another shape, or the tokenizer has more ids than the model.</exception>
@@ -32,9 +32,15 @@ public static class ModelFile
     /// <summary>Reads a model without its tokenizer.</summary>
     public static Transformer LoadWeights(string path, IBackend backend)
     {
+        if (LoraFile.IsAdapter(path))
+        {
+            var adapted = LoadWeights(LoraFile.BaseOf(path), backend);
+            LoraFile.Attach(adapted, path);
+            return adapted;
+        }
         if (Directory.Exists(path))
         {
-            var model = new Transformer(ModelConfig.FromJson(Path.Combine(path, "config.json")), backend);
+            var model = new Transformer(ModelConfig.FromJson(Path.Combine(path, "config.json")), backend) { Source = path };
             using var weights = SafetensorsShards.OpenFolder(path);
             ReadWeights(model, weights, prefix: "");
             return model;
@@ -55,7 +61,8 @@ public static class ModelFile
     }
 
     /// <summary>
-    /// Writes config.json, model.safetensors and the tokenizer's files into a folder. Weights with interleaved rotary pairs (llama2.c) are
+    /// Writes config.json, model.safetensors and the tokenizer's files into a folder; of a model with adapters these alone, in PEFT's layout,
+    /// instead of the first two. Weights with interleaved rotary pairs (llama2.c) are
     /// permuted to Hugging Face's halves. The files are written beside the folder and put in its place as one, so that they always belong
     /// together; a folder that is there is replaced whole.
     /// </summary>
@@ -69,26 +76,50 @@ public static class ModelFile
         var config = model.Config with { RotaryInterleaved = false, BosTokenId = tokenizer.BosId, EosTokenId = tokenizer.EosId };
         AtomicFolder.Write(folder, partial =>
         {
-            SaveWeights(Path.Combine(partial, SafetensorsShards.SingleName), model, format);
-            config.Save(Path.Combine(partial, "config.json"), format);
+            if (model.Adapters is not null)
+            {
+                LoraFile.Save(partial, model, format);
+            }
+            else
+            {
+                SaveWeights(Path.Combine(partial, SafetensorsShards.SingleName), model, format);
+                config.Save(Path.Combine(partial, "config.json"), format);
+            }
             tokenizer.Save(partial);
         });
     }
 
     /// <summary>Writes the weights alone, under Hugging Face's names and in its rotary layout.</summary>
     public static void SaveWeights(string path, Transformer model, NumberFormat format = NumberFormat.F32) =>
-        Write(path, model, (name, tensor) => InHalves(model, name, tensor), format);
+        WriteStored(path, StoredWeight.Of(model), (name, tensor) => InHalves(model, name, tensor), format);
 
-    /// <summary>Writes the weights to the last bit and without a change of rotary layout, for a checkpoint that only this program reads.</summary>
+    /// <summary>
+    /// Writes what training changes, adapters or else weights, to the last bit and without a change of rotary layout, for a checkpoint that
+    /// only this program reads.
+    /// </summary>
     public static void SaveRawWeights(string path, Transformer model) =>
-        Write(path, model, static (_, tensor) => tensor.ToArray(), SafetensorsWriter.Exact);
+        WriteStored(path, model.Adapters?.Stored() ?? StoredWeight.Of(model), static (_, tensor) => tensor.ToArray(), SafetensorsWriter.Exact);
 
-    /// <summary>SHA-256, in hex, of configuration and weights: part of the key of a cached reference.</summary>
+    /// <summary>Reads what <see cref="SaveRawWeights"/> wrote.</summary>
+    /// <exception cref="InputException">As <see cref="ReadWeights(Transformer, string, string)"/>.</exception>
+    public static void ReadRawWeights(Transformer model, string path)
+    {
+        if (model.Adapters is not null)
+        {
+            LoraFile.ReadWeights(model, path);
+        }
+        else
+        {
+            ReadWeights(model, path, prefix: "");
+        }
+    }
+
+    /// <summary>SHA-256, in hex, of configuration, weights and adapters: part of the key of a cached reference.</summary>
     public static string Fingerprint(Transformer model)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(System.Text.Encoding.UTF8.GetBytes(model.Config.ToString()));
-        foreach (var (name, tensor) in model.Parameters())
+        foreach (var (name, tensor) in model.Parameters().Concat(model.Adapters?.Parameters.Tensors ?? []))
         {
             hash.AppendData(System.Text.Encoding.UTF8.GetBytes(name));
             hash.AppendData(MemoryMarshal.AsBytes(tensor.ToArray().AsSpan()));
@@ -96,16 +127,24 @@ public static class ModelFile
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
-    private static void ReadWeights(Transformer model, SafetensorsShards file, string prefix)
+    private static void ReadWeights(Transformer model, SafetensorsShards file, string prefix) =>
+        ReadStored(StoredWeight.Of(model), file, prefix, name => IsSuperfluous(name, model.Config));
+
+    /// <summary>Fills parameters from a file.</summary>
+    /// <param name="stored">The tensors that it must hold.</param>
+    /// <param name="file">The file, or a model's shards.</param>
+    /// <param name="prefix">Before each name; where there is one, the file may hold others.</param>
+    /// <param name="isSuperfluous">Whether another tensor is passed over.</param>
+    internal static void ReadStored(IEnumerable<StoredWeight> stored, SafetensorsShards file, string prefix, Func<string, bool> isSuperfluous)
     {
-        const string remedy = "check that weights and config.json belong together";
-        var stored = StoredWeight.Of(model).Select(weight => (Weight: weight, Name: NameIn(file, prefix, weight))).ToList();
-        var known = stored.Select(static s => s.Name).ToHashSet();
-        if (prefix.Length == 0 && file.Names.FirstOrDefault(name => !known.Contains(name) && !IsSuperfluous(name, model.Config)) is { } unknown)
+        const string remedy = "check that weights and configuration belong together";
+        var named = stored.Select(weight => (Weight: weight, Name: NameIn(file, prefix, weight))).ToList();
+        var known = named.Select(static s => s.Name).ToHashSet();
+        if (prefix.Length == 0 && file.Names.FirstOrDefault(name => !known.Contains(name) && !isSuperfluous(name)) is { } unknown)
         {
-            throw new InputException(file.PathOf(unknown), $"tensor {Quoted.Name(unknown)}", "the model of config.json has no such tensor", remedy);
+            throw new InputException(file.PathOf(unknown), $"tensor {Quoted.Name(unknown)}", "the model of the configuration has no such tensor", remedy);
         }
-        foreach (var (weight, name) in stored)
+        foreach (var (weight, name) in named)
         {
             if (!file.Contains(name))
             {
@@ -121,12 +160,12 @@ public static class ModelFile
     private static string NameIn(SafetensorsShards file, string prefix, StoredWeight weight) =>
         !file.Contains(prefix + weight.Name) && file.Contains(prefix + weight.NameWithoutHead) ? prefix + weight.NameWithoutHead : prefix + weight.Name;
 
-    // One tensor at a time is in managed memory.
-    private static void Write(string path, Transformer model, Func<string, Tensor, Real[]> values, NumberFormat format) =>
+    /// <summary>Writes parameters; one tensor at a time is in managed memory.</summary>
+    internal static void WriteStored(string path, IEnumerable<StoredWeight> stored, Func<string, Tensor, Real[]> values, NumberFormat format) =>
         SafetensorsWriter.Write(
             path,
             [
-                .. StoredWeight.Of(model).Select(weight =>
+                .. stored.Select(weight =>
                 {
                     Real[] gathered = [];
                     ReadValues read = (start, destination) =>
@@ -171,7 +210,7 @@ public static class ModelFile
     private static Transformer LoadLlama2c(string path, IBackend backend)
     {
         var (config, tensors) = Llama2cFile.Read(path);
-        var model = new Transformer(config, backend);
+        var model = new Transformer(config, backend) { Source = path };
         foreach (var (name, _, values) in tensors)
         {
             RequireFinite(values, path, name);

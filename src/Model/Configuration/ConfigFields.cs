@@ -29,6 +29,15 @@ internal sealed class ConfigFields
     /// <summary>Whether the key is there at all, be it with null.</summary>
     public bool Names(string key) => element.TryGetProperty(key, out _);
 
+    /// <summary>Whether the key is absent, or a list or an object that holds nothing.</summary>
+    public bool IsEmpty(string key) => Find(key) switch
+    {
+        null => true,
+        { ValueKind: JsonValueKind.Array } list => list.GetArrayLength() == 0,
+        { ValueKind: JsonValueKind.Object } members => members.GetPropertyCount() == 0,
+        _ => false,
+    };
+
     public int RequiredInt(string key) => Int(key) ?? throw Missing(key);
 
     public int? Int(string key) => Find(key) is { } value ? ToInt(key, value) : null;

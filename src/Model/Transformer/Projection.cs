@@ -27,8 +27,15 @@ internal sealed class Projection
     /// <summary>The output of a map in one: x [tokens, in], result [tokens, out].</summary>
     public Tensor Apply(Tensor x) => Parts.Count == 1 ? ApplyParts(x)[0] : throw new InvalidOperationException($"{Name} has {Parts.Count} parts");
 
+    /// <summary>What is added to the output; null for nothing.</summary>
+    public LoraAdapter? Adapter { get; set; }
+
     /// <summary>The output of each part: [tokens, out].</summary>
-    public Tensor[] ApplyParts(Tensor x) => [.. Parts.Select(part => Linear(x, part.Weight, part.Bias))];
+    public Tensor[] ApplyParts(Tensor x)
+    {
+        Tensor[] outputs = [.. Parts.Select(part => Linear(x, part.Weight, part.Bias))];
+        return Adapter is null ? outputs : [.. outputs.Zip(Adapter.Apply(x), static (output, change) => output + change)];
+    }
 }
 
 /// <summary>RMSNorm, or LayerNorm where the weights have a bias for it.</summary>

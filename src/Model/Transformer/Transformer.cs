@@ -57,12 +57,31 @@ public sealed class Transformer : Module
 
     public ParameterSet Weights { get; }
 
+    /// <summary>Beside the weights, which are frozen then; null for none.</summary>
+    public LoraAdapters? Adapters { get; internal set; }
+
+    /// <summary>What training changes: the adapters where there are some, else the weights.</summary>
+    public ParameterSet Trained => Adapters?.Parameters ?? Weights;
+
+    /// <summary>The file or folder that the weights were read from; null for none.</summary>
+    public string? Source { get; internal set; }
+
+    internal IEnumerable<Projection> Projections => _layers.SelectMany(static layer => layer.Projections);
+
     /// <summary>The output head [vocabulary, hidden]: the embedding itself where they are tied.</summary>
     public Tensor Head { get; }
 
     internal AttentionShape Attention => new(Config.Heads, Config.KeyValueHeads, Config.HeadSize);
 
+    /// <summary>The weights, without adapters.</summary>
     public override IEnumerable<(string Name, Tensor Value)> Parameters() => Weights.Tensors;
+
+    /// <summary>Adds the adapters to the weights and takes them off; nothing is done where there are none.</summary>
+    public void MergeAdapters()
+    {
+        Adapters?.Merge();
+        Adapters = null;
+    }
 
     /// <summary>
     /// New weights: norms 1, biases 0, everything else normal with deviation 0.02, the projections back into the residual stream divided by
@@ -108,7 +127,7 @@ public sealed class Transformer : Module
     /// <summary>The logits of the next token after each of the given rows: [rows, vocabulary].</summary>
     public Tensor Logits(Tensor hidden, IndexBuffer rows) => Linear(RowGather(hidden, rows), Head);
 
-    /// <summary>A copy on the same backend with weights of its own: the reference of a policy.</summary>
+    /// <summary>A copy on the same backend with weights of its own, without adapters: the reference of a policy.</summary>
     public Transformer Clone()
     {
         var copy = new Transformer(Config, Backend);
