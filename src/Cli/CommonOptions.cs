@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using TinyDpo.Dpo;
 using TinyDpo.Kernels;
 using TinyDpo.Models;
 
@@ -38,6 +39,10 @@ internal static class CommonOptions
         CustomParser = static result => Parse(
             result, static text => (ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seed), seed), WholeFrom(0)),
     };
+
+    public static Choice<ChatTemplate?> ChatTemplate() => new(
+        "--chat-template", "How conversations become text; own: as the tokenizer's chat_template says.", "own",
+        [("own", null), .. Dpo.ChatTemplate.All.Select(static t => (t.Name, (ChatTemplate?)t))]);
 
     public static Choice<NumberFormat> SaveFormat() => new(
         "--save-dtype", "The numbers in the saved model; all computing is in float32.", "f32",

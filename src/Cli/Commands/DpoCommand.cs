@@ -33,10 +33,11 @@ internal static class DpoCommand
         var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var maxPrompt = CommonOptions.Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("dpo", "Preference training of a model on pairs: Direct Preference Optimization, or another loss.")
         {
-            model, tokenizer, reference, data, evalData, folder, resume, preset.Option, maxLength, maxPrompt, budget, quiet,
+            model, tokenizer, reference, data, evalData, folder, resume, preset.Option, maxLength, maxPrompt, budget, template.Option, quiet,
         };
         var device = new DeviceFlags(command);
         var loss = new LossFlags(command);
@@ -54,6 +55,7 @@ internal static class DpoCommand
                 Resume = parsed.GetValue(resume),
                 Loss = loss.Read(parsed),
                 Training = training.Read(parsed, preset.Read(parsed)),
+                Template = template.Read(parsed),
                 MaxLength = parsed.GetValue(maxLength),
                 MaxPromptLength = parsed.GetValue(maxPrompt),
                 TokenBudget = parsed.GetValue(budget),

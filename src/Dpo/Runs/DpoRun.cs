@@ -28,6 +28,9 @@ public sealed record DpoRunOptions
 
     public int? MaxLength { get; init; }
 
+    /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
+    public ChatTemplate? Template { get; init; }
+
     public int? MaxPromptLength { get; init; }
 
     public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
@@ -102,6 +105,7 @@ public static class DpoRun
         {
             MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.ContextLength, reference.Config.ContextLength)),
             MaxPromptLength = options.MaxPromptLength,
+            Template = options.Template,
             VocabSize = policy.Config.VocabSize,
         });
     }

@@ -24,6 +24,9 @@ public sealed record SftRunOptions
 
     public int? MaxLength { get; init; }
 
+    /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
+    public ChatTemplate? Template { get; init; }
+
     public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
 }
 
@@ -38,6 +41,7 @@ public static class SftRun
         var (examples, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
         {
             MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
+            Template = options.Template,
             VocabSize = model.Config.VocabSize,
         });
         log.Note(summary.Describe());

@@ -39,6 +39,9 @@ public sealed record BpeModel
 
     public required int EosId { get; init; }
 
+    /// <summary>The Jinja text of conversations, kept as it is; null for none.</summary>
+    public string? ChatTemplate { get; init; }
+
     /// <summary>The id for bytes that have no piece, or null for none.</summary>
     public int? UnkId { get; init; }
 

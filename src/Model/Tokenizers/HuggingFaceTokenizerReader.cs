@@ -214,9 +214,19 @@ internal static class HuggingFaceTokenizerReader
             BosId = bos,
             EosId = eos,
             UnkId = unk,
+            ChatTemplate = ReadChatTemplate(configuration),
             SplitSpecialTokens = configuration?["split_special_tokens"]?.Flag() ?? splitSpecialTokens,
         };
     }
+
+    // A text, or several by name, of which the one called default is meant.
+    private static string? ReadChatTemplate(JsonPlace? configuration) => configuration?["chat_template"] switch
+    {
+        null => null,
+        { IsList: true } several => several.Items().Where(static item => item.Required("name").Text() == "default")
+            .Select(static item => item.Required("template").Text()).FirstOrDefault(),
+        { } one => one.Text(),
+    };
 
     internal static int IdOf(JsonPlace place, string piece, PieceTable table) =>
         table.IdOf(piece) ?? throw place.Error($"names \"{piece}\", which the vocabulary lacks", "name one of its pieces");

@@ -40,6 +40,10 @@ internal static class TokenizerJsonWriter
                 json.WriteString(name, model.Pieces[id.Value]);
             }
         }
+        if (model.ChatTemplate is not null)
+        {
+            json.WriteString("chat_template", model.ChatTemplate);
+        }
         json.WriteBoolean("clean_up_tokenization_spaces", false);
         json.WriteBoolean("split_special_tokens", model.SplitSpecialTokens);
         json.WriteString("tokenizer_class", "PreTrainedTokenizerFast");
