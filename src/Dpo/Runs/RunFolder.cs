@@ -57,7 +57,7 @@ public sealed class RunFolder
         var run = new TrainingRun(model, task, options, _checkpoints);
         if (_resume)
         {
-            log.Note(run.TryResume() ? $"resumed from {_checkpoints.Newest()}" : $"{_folder} holds no checkpoint: starting at step 0");
+            log.Note(run.TryResume(log.Note) ? $"resumed from {_checkpoints.PathOf(run.Step)}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
         var before = run.Step == 0 ? evaluate?.Invoke() : null;
         using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step);

@@ -45,8 +45,9 @@ public sealed class TrainingRun
     /// <summary>Steps made so far.</summary>
     public int Step => _optimiser.Steps;
 
-    /// <summary>Goes on from the newest checkpoint, if there is one; says whether.</summary>
-    public bool TryResume() => _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser);
+    /// <summary>Goes on from the newest checkpoint that is whole, if there is one; says whether.</summary>
+    /// <param name="refused">Told why a damaged one is not taken.</param>
+    public bool TryResume(Action<string>? refused = null) => _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser, refused);
 
     /// <summary>Runs to the end.</summary>
     /// <param name="report">Called after each step.</param>
