@@ -150,6 +150,16 @@ public class CheckpointFolderTests
             Is.EquivalentTo(new[] { "model.safetensors", "optimizer.safetensors", "trainer_state.json", "checksums.json" }));
     }
 
+    /// <summary>Killed while it wrote a file of its own, a run leaves that file's temporary; files of others stay.</summary>
+    [Test]
+    public void WhatAKillLeftOfFilesIsRemovedByTheNextRun()
+    {
+        File.WriteAllText(_folder.File(".dfc4f2bcf2164ad9b46ca569c139b3b0.tmp"), "torn");
+        File.WriteAllText(_folder.File(".notes.tmp"), "mine");
+        _ = new RunFolder(_folder.Path, resume: true, key: "");
+        Assert.That(Directory.EnumerateFiles(_folder.Path).Select(Path.GetFileName), Is.EqualTo(new[] { ".notes.tmp" }));
+    }
+
     [Test]
     public void ACheckpointWhoseNameIsTakenIsRefusedInOneLine()
     {

@@ -45,6 +45,15 @@ public class FuzzTests
     [Category("Long")]
     public void ParsersReadOrRefuse20000([ValueSource(nameof(Parsers))] string parser) => Fuzz(parser, 20_000);
 
+#if !DOUBLE
+    /// <summary>Found by the above: quoted text without its end brought the rest of the file into the message.</summary>
+    [Test]
+    public void AQuotationWithoutItsEndIsOneLineInTheMessage() =>
+        Assert.That(
+            () => PtxParser.Parse(".version 6.0\n\"a\n.target sm_60\n"),
+            Throws.TypeOf<SimulationException>().With.Message.Contains("'\"a...' is not known outside of an entry").And.Message.Not.Contains("\n"));
+#endif
+
     private void Fuzz(string parser, int count)
     {
         var (name, good, read) = Subject(parser);

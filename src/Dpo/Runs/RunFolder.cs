@@ -22,6 +22,7 @@ public sealed class RunFolder
     {
         (_folder, _resume) = (folder, resume);
         AtomicFile.RequireWritableFolder(folder);
+        AtomicFile.DeleteLeftovers(folder);
         _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
         if (resume)
         {
