@@ -36,7 +36,7 @@ public class StepBenchmarks
                 IntermediateSize = 344,
                 MaxPositions = 256,
                 RopeTheta = 10_000,
-                RmsNormEpsilon = 1e-5,
+                NormEpsilon = 1e-5,
                 TieEmbeddings = true,
             },
             _backend);

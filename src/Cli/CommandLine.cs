@@ -83,6 +83,7 @@ public static class CommandLine
         EvalCommand.Create(),
         GenerateCommand.Create(),
         TokenizeCommand.Create(),
+        MergeCommand.Create(),
         ScoreCommand.Create(),
         ExplainCommand.Create(),
         ReportCommand.Create(),

@@ -1,7 +1,9 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using TinyDpo.Dpo;
 using TinyDpo.Kernels;
+using TinyDpo.Models;
 
 namespace TinyDpo.Cli;
 
@@ -39,6 +41,14 @@ internal static class CommonOptions
         CustomParser = static result => Parse(
             result, static text => (ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var seed), seed), WholeFrom(0)),
     };
+
+    public static Choice<ChatTemplate?> ChatTemplate() => new(
+        "--chat-template", "How conversations become text; own: as the tokenizer's chat_template says.", "own",
+        [("own", null), .. Dpo.ChatTemplate.All.Select(static t => (t.Name, (ChatTemplate?)t))]);
+
+    public static Choice<NumberFormat> SaveFormat() => new(
+        "--save-dtype", "The numbers in the saved model; all computing is in float32.", "f32",
+        ("f32", NumberFormat.F32), ("f16", NumberFormat.F16), ("bf16", NumberFormat.BF16));
 
     public static Option<bool> Quiet() => new("--quiet") { Description = "No progress and no notes on stderr." };
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using TinyDpo.Dpo;
+using TinyDpo.Models;
 using TinyDpo.Tensors;
 
 namespace TinyDpo.Cli;
@@ -20,8 +21,11 @@ internal sealed class TrainingFlags
     private readonly Option<ulong> _seed = CommonOptions.Seed();
     private readonly Option<int> _checkpointEvery = CommonOptions.Count("--checkpoint-every", "Steps between checkpoints; 0 for none but Ctrl-C's.", 100);
     private readonly Option<int> _keep = CommonOptions.Positive("--keep-checkpoints", "Checkpoints kept, the newest.", 2);
+    private readonly Choice<NumberFormat> _saveFormat = CommonOptions.SaveFormat();
+    private readonly LoraFlags? _lora;
 
-    public TrainingFlags(Command command, TrainingOptions defaults)
+    /// <param name="adapters">Whether the command can train adapters beside frozen weights.</param>
+    public TrainingFlags(Command command, TrainingOptions defaults, bool adapters = true)
     {
         _epochs = CommonOptions.Positive("--epochs", "Passes over the data.", defaults.Epochs);
         _batchSize = CommonOptions.Positive("--batch-size", "Examples a step.", defaults.BatchSize);
@@ -37,10 +41,12 @@ internal sealed class TrainingFlags
         foreach (var option in new Option[]
         {
             _epochs, _batchSize, _learningRate, _schedule.Option, _warmup, _maxGradNorm, _optimiser.Option, _weightDecay, _seed, _checkpointEvery, _keep,
+            _saveFormat.Option,
         })
         {
             command.Add(option);
         }
+        _lora = adapters ? new LoraFlags(command) : null;
     }
 
     /// <param name="preset">Values for the options that were not given; null for the command's defaults.</param>
@@ -51,6 +57,7 @@ internal sealed class TrainingFlags
         {
             throw new UsageException($"--weight-decay has no effect with --optimizer {_optimiser.NameOf(optimiser)}: leave it out");
         }
+        var (lora, merge) = _lora?.Read(parsed) ?? (null, false);
         return new TrainingOptions
         {
             Epochs = Value(_epochs, preset?.Epochs),
@@ -64,6 +71,9 @@ internal sealed class TrainingFlags
             Seed = parsed.GetValue(_seed),
             CheckpointEvery = parsed.GetValue(_checkpointEvery),
             KeepCheckpoints = parsed.GetValue(_keep),
+            Lora = lora,
+            MergeAdapters = merge,
+            SaveFormat = _saveFormat.Read(parsed),
         };
 
         T Value<T>(Option<T> option, T? fromPreset)

@@ -39,7 +39,10 @@ public sealed class ParameterSet
     /// <summary>Every parameter, one after the other; between them stand zeros, up to a multiple of 16 elements.</summary>
     public DeviceBuffer Values { get; }
 
-    /// <summary>The gradients in the same places.</summary>
+    /// <summary>Whether the parameters are constants, without gradients.</summary>
+    public bool IsFrozen { get; private set; }
+
+    /// <summary>The gradients in the same places; not to be used once frozen.</summary>
     public DeviceBuffer Gradients { get; }
 
     public IReadOnlyList<(string Name, Tensor Value)> Tensors => _tensors;
@@ -48,6 +51,8 @@ public sealed class ParameterSet
     public long Count => _tensors.Sum(static entry => (long)entry.Value.Shape.Count);
 
     public Tensor this[string name] => _byName[name];
+
+    public bool Contains(string name) => _byName.ContainsKey(name);
 
     /// <summary>Makes the next contribution to each gradient write instead of add. Touches no memory.</summary>
     public void ClearGradients()
@@ -89,11 +94,29 @@ public sealed class ParameterSet
     /// <summary>Copies all values from a set of the same layout.</summary>
     public void CopyFrom(ParameterSet other) => Backend.Copy(other.Values, Values);
 
+    /// <summary>Makes all of them constants and gives their gradients' memory back.</summary>
+    public void Freeze()
+    {
+        if (IsFrozen)
+        {
+            return;
+        }
+        IsFrozen = true;
+        foreach (var (_, tensor) in _tensors)
+        {
+            tensor.Freeze();
+        }
+        Backend.Memory.Return(Gradients);
+    }
+
     /// <summary>Gives the buffers back.</summary>
     public void Free()
     {
         Backend.Memory.Return(Values);
-        Backend.Memory.Return(Gradients);
+        if (!IsFrozen)
+        {
+            Backend.Memory.Return(Gradients);
+        }
     }
 
     private static int Padded(int count) => (count + 15) / 16 * 16;

@@ -8,7 +8,7 @@ namespace TinyDpo.Tensors;
 /// </summary>
 public sealed partial class Tensor
 {
-    private readonly DeviceBuffer? _ownGradient;
+    private DeviceBuffer? _ownGradient;
 
     private Tensor(IBackend backend, Shape shape, DeviceBuffer data, bool requiresGrad, Op? producer, DeviceBuffer? ownGradient = null)
     {
@@ -29,7 +29,7 @@ public sealed partial class Tensor
     /// <summary>The gradient of the last Backward, or null before the first contribution to it.</summary>
     public DeviceBuffer? Grad { get; private set; }
 
-    public bool RequiresGrad { get; }
+    public bool RequiresGrad { get; private set; }
 
     /// <summary>The op whose output this is, where backward has to go on.</summary>
     internal Op? Producer { get; }
@@ -109,6 +109,9 @@ public sealed partial class Tensor
 
     /// <summary>Forgets the gradient, so that the next contribution writes instead of adding. Costs nothing: no memory is touched.</summary>
     public void ClearGrad() => Grad = null;
+
+    /// <summary>Makes a parameter a constant, whose gradient's buffer may go.</summary>
+    internal void Freeze() => (RequiresGrad, Grad, _ownGradient) = (false, null, null);
 
     /// <summary>The buffer for a contribution to the gradient, and whether to add to it (else to write it).</summary>
     internal DeviceBuffer GradientTarget(out bool accumulate)

@@ -152,10 +152,10 @@ internal sealed class BadInputTests
     [Test]
     public void UnknownArchitecture()
     {
-        var model = CopyOfModel("gpt");
+        var model = CopyOfModel("gemma");
         var config = Path.Combine(model, "config.json");
-        File.WriteAllText(config, File.ReadAllText(config).Replace("LlamaForCausalLM", "GPT2Model", StringComparison.Ordinal));
-        Fails(["dpo", "--model", model, "--data", _pairs, "--out", Out], config, "GPT2Model", "LlamaForCausalLM");
+        File.WriteAllText(config, File.ReadAllText(config).Replace("LlamaForCausalLM", "GemmaForCausalLM", StringComparison.Ordinal));
+        Fails(["dpo", "--model", model, "--data", _pairs, "--out", Out], config, "GemmaForCausalLM", "LlamaForCausalLM");
     }
 
     [Test]

@@ -55,7 +55,7 @@ public class CheckpointFolderTests
         resumed.Run();
         Assert.That(TinyModels.Weights(other), Is.EqualTo(weights[3]), "the last step, with the optimiser's state of the third");
         var stranger = new TrainingRun(other, new RecordingTask(other, examples: 4), options, new CheckpointFolder(_folder.Path, "another key"));
-        Assert.That(stranger.TryResume, Throws.InstanceOf<InputException>().With.Message.Contains("belongs to a run with other data"));
+        Assert.That(() => stranger.TryResume(), Throws.InstanceOf<InputException>().With.Message.Contains("belongs to a run with other data"));
         using var empty = new TemporaryFolder();
         Assert.That(new TrainingRun(other, new RecordingTask(other, 4), options, new CheckpointFolder(empty.Path, "key")).TryResume(), Is.False);
     }
@@ -91,7 +91,49 @@ public class CheckpointFolderTests
         checkpoints.Save(_model, optimiser);
         Assert.That(checkpoints.TryLoadNewest(_model, optimiser), Is.True);
         File.WriteAllText(_folder.File("checkpoint-7/trainer_state.json"), state);
+        Assert.That(() => checkpoints.TryLoadNewest(_model, optimiser), Throws.InstanceOf<InputException>().With.Message.Contains("checksums.json"));
+        Checksums.Write(_folder.File("checkpoint-7"));
         Assert.That(() => checkpoints.TryLoadNewest(_model, optimiser), Throws.InstanceOf<InputException>().With.Message.Contains("trainer_state.json"));
+    }
+
+    /// <summary>A flipped byte anywhere: the checkpoint is refused, the one before it used, and the damaged one written anew.</summary>
+    [TestCase("model.safetensors")]
+    [TestCase("optimizer.safetensors")]
+    [TestCase("trainer_state.json")]
+    [TestCase("checksums.json")]
+    public void ADamagedCheckpointIsPassedOverForTheOneBefore(string name)
+    {
+        var options = new TrainingOptions { BatchSize = 1, CheckpointEvery = 2, LearningRate = 0.01 };
+        Run(TinyModels.Create(_backend), out var whole);
+        var path = _folder.File($"checkpoint-4/{name}");
+        var bytes = File.ReadAllBytes(path);
+        bytes[bytes.Length / 2] ^= 4;
+        File.WriteAllBytes(path, bytes);
+
+        var notes = new List<string>();
+        var model = TinyModels.Create(_backend, seed: 9);
+        var resumed = new TrainingRun(model, new RecordingTask(model, examples: 6), options, new CheckpointFolder(_folder.Path, "key"));
+        Assert.That(resumed.TryResume(notes.Add), Is.True);
+        Assert.That(resumed.Step, Is.EqualTo(2));
+        Assert.That(notes, Has.Count.EqualTo(1));
+        Assert.That(notes[0], Does.Contain(_folder.File("checkpoint-4")));
+        resumed.Run();
+        Assert.That(TinyModels.Weights(model), Is.EqualTo(whole));
+        Assert.That(() => Checksums.Verify(_folder.File("checkpoint-4")), Throws.Nothing, "written anew");
+
+        foreach (var step in new[] { 2, 4 })
+        {
+            File.Delete(_folder.File($"checkpoint-{step}/{name}"));
+        }
+        Assert.That(
+            () => new CheckpointFolder(_folder.Path, "key").TryLoadNewest(model, new AdamW(model.Weights)),
+            Throws.TypeOf<InputException>().With.Message.Contains("checkpoint-4"), "none is left");
+
+        void Run(Transformer trained, out Real[] weights)
+        {
+            new TrainingRun(trained, new RecordingTask(trained, examples: 6), options, new CheckpointFolder(_folder.Path, "key")).Run();
+            weights = TinyModels.Weights(trained);
+        }
     }
 
     [Test]
@@ -105,7 +147,17 @@ public class CheckpointFolderTests
         Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName), Is.EqualTo(new[] { "checkpoint-7" }));
         Assert.That(
             Directory.EnumerateFileSystemEntries(_folder.File("checkpoint-7")).Select(Path.GetFileName),
-            Is.EquivalentTo(new[] { "model.safetensors", "optimizer.safetensors", "trainer_state.json" }));
+            Is.EquivalentTo(new[] { "model.safetensors", "optimizer.safetensors", "trainer_state.json", "checksums.json" }));
+    }
+
+    /// <summary>Killed while it wrote a file of its own, a run leaves that file's temporary; files of others stay.</summary>
+    [Test]
+    public void WhatAKillLeftOfFilesIsRemovedByTheNextRun()
+    {
+        File.WriteAllText(_folder.File(".dfc4f2bcf2164ad9b46ca569c139b3b0.tmp"), "torn");
+        File.WriteAllText(_folder.File(".notes.tmp"), "mine");
+        _ = new RunFolder(_folder.Path, resume: true, key: "", options: new { });
+        Assert.That(Directory.EnumerateFiles(_folder.Path).Select(Path.GetFileName), Is.EqualTo(new[] { ".notes.tmp" }));
     }
 
     [Test]

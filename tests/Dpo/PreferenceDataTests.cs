@@ -104,7 +104,7 @@ public class PreferenceDataTests
             .Replace("B]", """{"role": "assistant", "content": "B"}]""");
         Assert.That(Texts(Read(row).Pairs[0]), Is.EqualTo(
             ("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n", "A<|im_end|>\n", "B<|im_end|>\n")));
-        var ended = Read(row, new ByteTokenizer(endMarker: ChatMl.End)).Pairs[0];
+        var ended = Read(row, new ByteTokenizer(endMarker: "<|im_end|>")).Pairs[0];
         Assert.That(ended.Chosen, Is.EqualTo([.. Bytes("A"), ByteTokenizer.Eos]), "the end marker is the end of sequence: once, and last");
     }
 
@@ -112,9 +112,9 @@ public class PreferenceDataTests
     public void AnOpenTurnOfTheAssistantIsContinued()
     {
         ChatMessage[] prompt = [new("user", "Hi"), new("assistant", "Well")];
-        Assert.That(ChatMl.RenderPrompt(prompt), Does.EndWith("<|im_start|>assistant\nWell"));
-        Assert.That(ChatMl.RenderCompletion(prompt, [new("user", "?")]), Is.EqualTo("<|im_end|>\n<|im_start|>user\n?<|im_end|>\n"));
-        Assert.That(ChatMl.RenderCompletion(prompt[..1], [new("user", "?")]), Is.Null);
+        Assert.That(ChatTemplate.ChatMl.RenderPrompt(prompt), Does.EndWith("<|im_start|>assistant\nWell"));
+        Assert.That(ChatTemplate.ChatMl.RenderCompletion(prompt, [new("user", "?")]), Is.EqualTo("<|im_end|>\n<|im_start|>user\n?<|im_end|>\n"));
+        Assert.That(ChatTemplate.ChatMl.RenderCompletion(prompt[..1], [new("user", "?")]), Is.Null);
     }
 
     [Test]

@@ -129,6 +129,19 @@ public class RunTests
     }
 
     [Test]
+    public void ARunWithAdaptersStoppedAndResumedIsTheOneThatNeverStopped()
+    {
+        var training = Dpo("").Training with { Lora = new LoraOptions { Rank = 2, Alpha = 4 }, MergeAdapters = true };
+        DpoRun.Run(Dpo("whole") with { Training = training }, _backend, IRunLog.Silent, default);
+        using var stop = new CancellationTokenSource();
+        Assert.That(
+            () => DpoRun.Run(Dpo("parts") with { Training = training }, _backend, new StoppingLog(stop, 4), stop.Token),
+            Throws.InstanceOf<OperationCanceledException>());
+        DpoRun.Run(Dpo("parts") with { Training = training, Resume = true }, _backend, IRunLog.Silent, default);
+        AssertSameRun("whole", "parts");
+    }
+
+    [Test]
     public void AnSftRunStoppedAndResumedIsTheOneThatNeverStopped()
     {
         SftRun.Run(Sft("whole"), _backend, IRunLog.Silent, default);

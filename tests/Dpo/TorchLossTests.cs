@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using TinyDpo.Dpo;
@@ -6,15 +5,9 @@ using TinyDpo.Kernels;
 
 namespace TinyDpo.Tests;
 
-/// <summary>
-/// Every loss against PyTorch's autograd in double (torch_losses.py), at margins from -40 to 40 and where policy and reference agree. Skipped
-/// where /usr/bin/python3 has no torch (Debian: apt-get install --no-install-recommends python3-torch).
-/// </summary>
+/// <summary>Every loss against PyTorch's autograd in double (torch_losses.py), at margins from -40 to 40 and where policy and reference agree.</summary>
 public class TorchLossTests
 {
-    private const string Python = "/usr/bin/python3";
-    private const int NoTorch = 77;
-
     private static readonly double s_relative = sizeof(Real) == 4 ? 1e-5 : 1e-6;
 
     [Test]
@@ -29,15 +22,7 @@ public class TorchLossTests
     {
         Assert.That(cases, Is.Not.Empty);
         var request = new JsonObject { ["batch"] = Json(batch), ["cases"] = new JsonArray([.. cases.Select(Json)]) };
-        var (exitCode, output, error) = File.Exists(Python)
-            ? Run(Path.Combine(Repository.Root, "tests", "Dpo", "torch_losses.py"), request.ToJsonString())
-            : (NoTorch, "", "");
-        if (exitCode == NoTorch)
-        {
-            Assert.Ignore($"needs {Python} with torch (Debian: python3-torch), which is not there");
-        }
-        Assert.That(exitCode, Is.Zero, error);
-        var answers = JsonElement.Parse(output).EnumerateArray().ToArray();
+        var answers = TorchScript.Run("Dpo/torch_losses.py", request.ToJsonString()).EnumerateArray().ToArray();
         Assert.That(answers, Has.Length.EqualTo(cases.Length));
         using var backend = new CpuBackend(1);
         Assert.Multiple(() =>
@@ -94,24 +79,4 @@ public class TorchLossTests
     private static JsonNode Json<T>(T[] numbers) => JsonSerializer.SerializeToNode(numbers)!;
 
     private static double[] Numbers(JsonElement answer, string key) => [.. answer.GetProperty(key).EnumerateArray().Select(static v => v.GetDouble())];
-
-    private static (int ExitCode, string Output, string Error) Run(string script, string input)
-    {
-        var start = new ProcessStartInfo(Python) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(script);
-        using var process = Process.Start(start)!;
-        var error = process.StandardError.ReadToEndAsync();
-        try
-        {
-            process.StandardInput.Write(input);
-            process.StandardInput.Close();
-        }
-        catch (IOException)
-        {
-            // Without torch it ends before it has read: its exit code says so.
-        }
-        var output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        return (process.ExitCode, output, error.Result);
-    }
 }

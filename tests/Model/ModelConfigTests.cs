@@ -26,7 +26,7 @@ public class ModelConfigTests
             IntermediateSize = 172,
             MaxPositions = 512,
             RopeTheta = 10000,
-            RmsNormEpsilon = 1e-5,
+            NormEpsilon = 1e-5,
             TieEmbeddings = true,
             BosTokenId = 1,
             EosTokenId = 1,
@@ -75,6 +75,45 @@ public class ModelConfigTests
     }
 
     [Test]
+    public void EachArchitecturesOwnKeysAreRead()
+    {
+        using var folder = new TemporaryFolder();
+        var mistral = Read(folder, """{"architectures": ["MistralForCausalLM"], "model_type": "mistral"}""");
+        Assert.That((mistral.Architecture, mistral.SlidingWindow), Is.EqualTo((Architecture.Mistral, (int?)4096)), "transformers' default");
+        mistral = Read(folder, """{"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": null}""");
+        Assert.That(mistral.SlidingWindow, Is.Null);
+        var qwen2 = Read(folder, """{"architectures": null, "model_type": "qwen2", "sliding_window": 128, "use_sliding_window": false}""");
+        Assert.That((qwen2.Architecture, qwen2.SlidingWindow), Is.EqualTo((Architecture.Qwen2, (int?)null)));
+        var llama3 = Read(folder, """
+            {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
+             "original_max_position_embeddings": 8192}}
+            """);
+        Assert.That((llama3.RopeTheta, llama3.RopeScaling), Is.EqualTo((5e5, (RopeScaling)new Llama3RopeScaling(8, 1, 4, 8192))));
+    }
+
+    [Test]
+    public void ReadsAGpt2WithoutAHead()
+    {
+        var config = ModelConfig.FromJson(Repository.Shared("data/weights/tiny_gpt2/config.json"));
+        Assert.That(config, Is.EqualTo(new ModelConfig
+        {
+            Architecture = Architecture.Gpt2,
+            VocabSize = 21,
+            HiddenSize = 2,
+            Layers = 1,
+            Heads = 1,
+            KeyValueHeads = 1,
+            HeadSize = 2,
+            IntermediateSize = 8,
+            MaxPositions = 1024,
+            NormEpsilon = 1e-5,
+            TieEmbeddings = true,
+            BosTokenId = 20,
+            EosTokenId = 20,
+        }));
+    }
+
+    [Test]
     public void InterleavedRotaryIsNotSaved()
     {
         using var folder = new TemporaryFolder();
@@ -102,17 +141,33 @@ public class ModelConfigTests
         Assert.That(Read(folder, changes).RopeTheta, Is.EqualTo(theta));
     }
 
-    [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}""",
-        "architectures: 'GPT2LMHeadModel' is not supported; the one supported is LlamaForCausalLM (model_type llama)")]
-    [TestCase("""{"model_type": "mistral"}""", "model_type: 'mistral' is not supported; the one supported is LlamaForCausalLM (model_type llama)")]
+    [TestCase("""{"architectures": ["GemmaForCausalLM"], "model_type": "gemma"}""",
+        "architectures: 'GemmaForCausalLM' is not supported; the supported ones are LlamaForCausalLM (model_type llama), MistralForCausalLM")]
+    [TestCase("""{"model_type": "bert"}""", "model_type: 'bert' is not supported; the supported ones are LlamaForCausalLM (model_type llama)")]
+    [TestCase("""{"model_type": "mistral"}""", "model_type: 'mistral' is not that of 'LlamaForCausalLM'")]
     [TestCase("""{"architectures": null, "model_type": null}""", "architectures: is missing, and so is model_type")]
     [TestCase("""{"architectures": "LlamaForCausalLM"}""", "architectures: must be a list of strings")]
     [TestCase("""{"attention_bias": true}""", "attention_bias: true is not supported")]
     [TestCase("""{"mlp_bias": true}""", "mlp_bias: true is not supported")]
     [TestCase("""{"mlp_bias": 1}""", "mlp_bias: must be a true or false, is 1")]
     [TestCase("""{"hidden_act": "gelu"}""", "hidden_act: 'gelu' is not supported; the one supported is silu")]
-    [TestCase("""{"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}""", "rope_scaling: rotary positions of type 'llama3'")]
-    [TestCase("""{"rope_scaling": {"type": "linear", "factor": 2.0}}""", "rope_scaling: rotary positions of type 'linear'")]
+    [TestCase("""{"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}""", "rope_scaling.low_freq_factor: is missing")]
+    [TestCase("""{"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1, "original_max_position_embeddings": 8}}""",
+        "rope_scaling.high_freq_factor: must exceed low_freq_factor")]
+    [TestCase("""{"rope_scaling": {"type": "linear", "factor": 0.5}}""", "rope_scaling.factor: must lie in [1, 1e6], is 0.5")]
+    [TestCase("""{"rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_type": "linear", "factor": 3}}""",
+        "rope_scaling: says something else than rope_parameters")]
+    [TestCase("""{"rope_scaling": {"type": "dynamic", "factor": 2.0}}""", "rope_scaling: rotary positions of type 'dynamic'")]
+    [TestCase("""{"architectures": ["MistralForCausalLM"], "model_type": "mistral", "num_key_value_heads": null}""", "num_key_value_heads: is missing")]
+    [TestCase("""{"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": 0}""", "sliding_window: must be at least 1, is 0")]
+    [TestCase("""{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "use_sliding_window": true}""", "use_sliding_window: a window in some layers")]
+    [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}""", "n_embd: is missing")]
+    [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": 12, "n_head": 5, "n_layer": 1, "n_positions": 8}""",
+        "n_head: n_embd 12 does not divide into 5 heads")]
+    [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": 12, "n_head": 2, "n_layer": 0, "n_positions": 8}""",
+        "n_layer: must lie in [1, 4096], is 0")]
+    [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "activation_function": "relu"}""", "activation_function: 'relu' is not supported")]
+    [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "scale_attn_weights": false}""", "scale_attn_weights: false is not supported")]
     [TestCase("""{"rope_scaling": {"factor": 2.0}}""", "rope_scaling: rotary positions of type '(unnamed)'")]
     [TestCase("""{"rope_scaling": 2.0}""", "rope_scaling: is no JSON object")]
     [TestCase("""{"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4}}""", "rope_parameters: rotary positions of type 'yarn'")]

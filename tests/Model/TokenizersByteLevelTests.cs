@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 using FsCheck;
 using FsCheck.Fluent;
+using TinyDpo.Kernels;
 using TinyDpo.Models;
 
 namespace TinyDpo.Tests;
@@ -54,6 +55,95 @@ public partial class TokenizersByteLevelTests
     [TestCase("a \t ", new[] { "a", " \t " })]
     [TestCase("a\nb", new[] { "a", "\n", "b" })]
     public void WordsBeyondThePlainCases(string text, string[] expected) => Assert.That(Words(text), Is.EqualTo(expected));
+
+    [GeneratedRegex(
+        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        RegexOptions.CultureInvariant)]
+    private static partial Regex Llama3Pattern { get; }
+
+    [GeneratedRegex(
+        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+        RegexOptions.CultureInvariant)]
+    private static partial Regex Qwen2Pattern { get; }
+
+    [Test]
+    public void WordsAreThoseOfLlama3sAndQwen2sPatterns()
+    {
+        Assert.That(WordPattern.Llama3.Expression, Is.EqualTo(Llama3Pattern.ToString()));
+        Assert.That(WordPattern.Qwen2.Expression, Is.EqualTo(Qwen2Pattern.ToString()));
+        Prop.ForAll(TokenizersSamples.BasicPlaneText,
+                text => Words(text, WordPattern.Llama3).SequenceEqual(Llama3Pattern.Matches(text).Select(match => match.Value))
+                    && Words(text, WordPattern.Qwen2).SequenceEqual(Qwen2Pattern.Matches(text).Select(match => match.Value)))
+            .Check(Config.QuickThrowOnFailure.WithMaxTest(1000));
+    }
+
+    [TestCase("It'S 12345!\r\n\n x", new[] { "It", "'S", " ", "123", "45", "!\r\n\n", " x" }, new[] { "It", "'S", " ", "1", "2", "3", "4", "5", "!\r\n\n", " x" })]
+    [TestCase("(a\U0001D400 \n  \n  b", new[] { "(a\U0001D400", " \n  \n", " ", " b" }, null)]
+    [TestCase("'\u017F\U0001D7CE\u3000\u3000a", new[] { "'\u017F", "\U0001D7CE", "\u3000", "\u3000a" }, null)]
+    public void WordsOfTheLaterPatterns(string text, string[] llama3, string[]? qwen2)
+    {
+        Assert.That(Words(text, WordPattern.Llama3), Is.EqualTo(llama3));
+        Assert.That(Words(text, WordPattern.Qwen2), Is.EqualTo(qwen2 ?? llama3));
+    }
+
+    /// <summary>A tokenizer.json as Llama 3 and Qwen2 have it: a Split before ByteLevel, words that are pieces taken whole, NFC.</summary>
+    [Test]
+    public void TheFilesOfLaterTokenizersAreReadAndWritten()
+    {
+        using var folder = new TemporaryFolder();
+        TokenizersSamples.Trained().Save(folder.Path);
+        TokenizersSamples.Edit(folder.File("tokenizer.json"), root =>
+        {
+            var vocabulary = root["model"]!["vocab"]!.AsObject();
+            vocabulary["Ġzq"] = vocabulary.Count; // no merge leads to it
+            root["model"]!["ignore_merges"] = true;
+            root["normalizer"] = JsonNode.Parse("""{ "type": "NFC" }""");
+            root["pre_tokenizer"] = new JsonObject
+            {
+                ["type"] = "Sequence",
+                ["pretokenizers"] = new JsonArray(
+                    new JsonObject
+                    {
+                        ["type"] = "Split",
+                        ["pattern"] = new JsonObject { ["Regex"] = WordPattern.Llama3.Expression },
+                        ["behavior"] = "Isolated",
+                        ["invert"] = false,
+                    },
+                    JsonNode.Parse("""{ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false }""")),
+            };
+        });
+        var tokenizer = (ByteLevelTokenizer)TokenizerFile.Load(folder.Path);
+        Assert.That(tokenizer.Model.Words, Is.EqualTo(WordPattern.Llama3));
+        var pieces = tokenizer.Model.Pieces.ToList();
+        Assert.That(tokenizer.Encode(" zq"), Is.EqualTo(new[] { pieces.IndexOf("Ġzq") }));
+        Assert.That(tokenizer.Encode(" zqz"), Has.Length.GreaterThan(1));
+        Assert.That(tokenizer.Encode("low low"), Is.EqualTo(TokenizersSamples.Trained().Encode("low low")));
+        using var saved = new TemporaryFolder();
+        var loaded = TokenizersSamples.SavedAndLoaded(tokenizer, saved);
+        Assert.That(loaded.Encode("a zq 12345"), Is.EqualTo(tokenizer.Encode("a zq 12345")));
+        TokenizersSamples.Edit(folder.File("tokenizer.json"), root => root["pre_tokenizer"]!["pretokenizers"]![0]!["pattern"]!["Regex"] = "\\w+");
+        Assert.That(() => TokenizerFile.Load(folder.Path), Throws.TypeOf<InputException>().With.Message.Contains("pattern that is not supported"));
+    }
+
+    /// <summary>5 MB: real text, and random bytes as UTF-8 reads them, which is mostly U+FFFD.</summary>
+    [Test]
+    public void FiveMegabytesSurviveTheRoundTrip()
+    {
+        var tokenizer = Gpt2.Value;
+        var bytes = new byte[1 << 16];
+        var text = new StringBuilder(File.ReadAllText(Repository.Shared("data/text/tinyshakespeare.txt")));
+        text.Append(File.ReadAllText(Repository.Shared("data/tokenizer/corpus.en")));
+        for (var block = 0; text.Length < 5_000_000; block++)
+        {
+            for (var i = 0; i < bytes.Length; i++)
+            {
+                bytes[i] = (byte)(256 * Philox.Uniform(7, RandomPurpose.Test, 0, block, i));
+            }
+            text.Append(Encoding.UTF8.GetString(bytes)).Append(text.ToString(block * 50_000 % 1_000_000, 200_000));
+        }
+        var whole = text.ToString();
+        Assert.That(tokenizer.Decode(tokenizer.Encode(whole)), Is.EqualTo(whole));
+    }
 
     [Test]
     public void AnyTextSurvivesTheRoundTrip()
@@ -162,12 +252,12 @@ public partial class TokenizersByteLevelTests
         return TokenizerFile.Load(folder.Path);
     }
 
-    private static List<string> Words(string text)
+    private static List<string> Words(string text, WordPattern? pattern = null)
     {
         var words = new List<string>();
         for (var from = 0; from < text.Length; from += words[^1].Length)
         {
-            words.Add(text.Substring(from, Gpt2Words.FirstLength(text.AsSpan(from))));
+            words.Add(text.Substring(from, (pattern ?? WordPattern.Gpt2).FirstLength(text.AsSpan(from))));
         }
         return words;
     }

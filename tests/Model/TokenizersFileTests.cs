@@ -131,7 +131,7 @@ public class TokenizersFileTests
         yield return Row("single word", "single_word: is set to something that is not supported",
             root => root["added_tokens"]![1]!["single_word"] = true);
         yield return Row("dropout", "model.dropout", root => root["model"]!["dropout"] = 0.1);
-        yield return Row("normalizer", "normalizer", root => root["normalizer"] = JsonNode.Parse("""{ "type": "NFC" }"""));
+        yield return Row("normalizer", "normalizer", root => root["normalizer"] = JsonNode.Parse("""{ "type": "NFKC" }"""));
         yield return Row("prefix space", "pre_tokenizer.add_prefix_space", root => root["pre_tokenizer"]!["add_prefix_space"] = true);
         yield return Row("other words", "neither byte-level",
             root => root["pre_tokenizer"] = JsonNode.Parse("""{ "type": "Whitespace" }"""));

@@ -76,7 +76,7 @@ public class TokenizersTrainerTests
         var words = new List<List<byte[]>>();
         for (var from = 0; from < text.Length;)
         {
-            var word = text.Substring(from, Gpt2Words.FirstLength(text.AsSpan(from)));
+            var word = text.Substring(from, WordPattern.Gpt2.FirstLength(text.AsSpan(from)));
             words.Add([.. Encoding.UTF8.GetBytes(word).Select(value => (byte[])[value])]);
             from += word.Length;
         }

@@ -28,7 +28,7 @@ internal static class TinyModelFolder
                 IntermediateSize = 24,
                 MaxPositions = Context,
                 RopeTheta = 10000,
-                RmsNormEpsilon = 1e-5,
+                NormEpsilon = 1e-5,
                 TieEmbeddings = true,
             }.Validated("test"),
             backend);

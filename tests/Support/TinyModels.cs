@@ -19,10 +19,26 @@ internal static class TinyModels
         IntermediateSize = (2 * hidden) + 3,
         MaxPositions = 64,
         RopeTheta = 100,
-        RmsNormEpsilon = 1e-5,
+        NormEpsilon = 1e-5,
         TieEmbeddings = tied,
         RotaryInterleaved = interleaved,
     };
+
+    /// <summary>A small model of each architecture, and of what each can be varied in, by name.</summary>
+    public static IEnumerable<(string Name, ModelConfig Config)> Architectures()
+    {
+        var llama = Config();
+        yield return ("llama", llama);
+        yield return ("llama, untied", Config(tied: false, keyValueHeads: 1));
+        // Wavelengths of 6, 29 and 135 positions: one is kept, one mixed, one stretched.
+        yield return ("llama3 scaling", llama with { RopeScaling = new Llama3RopeScaling(8, 0.5, 1.5, 32) });
+        yield return ("linear scaling", llama with { RopeScaling = new LinearRopeScaling(2.5) });
+        yield return ("mistral", Config(tied: false) with { Architecture = Architecture.Mistral, SlidingWindow = 40 });
+        yield return ("qwen2", llama with { Architecture = Architecture.Qwen2 });
+        var gpt2 = llama with { Architecture = Architecture.Gpt2, KeyValueHeads = 4, RopeTheta = ModelConfig.DefaultRopeTheta };
+        yield return ("gpt2", gpt2);
+        yield return ("gpt2, untied", gpt2 with { TieEmbeddings = false });
+    }
 
     public static Transformer Create(IBackend backend, ModelConfig? config = null, ulong seed = 1)
     {

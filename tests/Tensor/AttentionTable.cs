@@ -1,4 +1,5 @@
 using TinyDpo.Kernels;
+using TinyDpo.Models;
 using TinyDpo.Tensors;
 using static TinyDpo.Tensors.Functions;
 
@@ -41,7 +42,7 @@ internal static class AttentionTable
                     Op = nameof(RotaryOp),
                     Inputs = [Shape.Matrix(tokens, heads * headSize)],
                     Terms = 2,
-                    Build = (backend, x) => Rotary(x[0], OpTable.Index(backend, positions), new RotaryTable(backend, 8, headSize, 10000, interleaved)),
+                    Build = (backend, x) => Rotary(x[0], OpTable.Index(backend, positions), new RotaryTable(backend, 8, RopeScaling.Frequencies(headSize, 10000, null), interleaved)),
                     Reference = x => Rotate(x[0], positions, heads, headSize, interleaved),
                 };
             }

@@ -35,10 +35,12 @@ internal static class DpoCommand
         var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var maxPrompt = CommonOptions.Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("dpo", "Preference training of a model on pairs: Direct Preference Optimization, or another loss.")
         {
-            model, tokenizer, reference, data, evalData, folder, tensorBoard, dashboard, resume, preset.Option, maxLength, maxPrompt, budget, quiet,
+            model, tokenizer, reference, data, evalData, folder, tensorBoard, dashboard, resume, preset.Option, maxLength, maxPrompt, budget,
+            template.Option, quiet,
         };
         var device = new DeviceFlags(command);
         var loss = new LossFlags(command);
@@ -66,10 +68,15 @@ internal static class DpoCommand
                 Loss = chosenLoss,
                 Sync = sync.Read(parsed, chosenLoss),
                 Training = training.Read(parsed, preset.Read(parsed)),
+                Template = template.Read(parsed),
                 MaxLength = parsed.GetValue(maxLength),
                 MaxPromptLength = parsed.GetValue(maxPrompt),
                 TokenBudget = parsed.GetValue(budget),
             };
+            if (options.Sync is not null && options.Training.Lora is not null)
+            {
+                throw new UsageException("--sync-reference mixes whole models: leave out --lora-rank");
+            }
             using var backend = device.Open(parsed);
             using var server = live is null ? null : new DashboardServer(live.Render);
             if (server is not null)

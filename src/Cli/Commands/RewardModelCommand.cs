@@ -18,13 +18,15 @@ internal static class RewardModelCommand
         var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var maxPrompt = CommonOptions.Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("reward-model", "Train a reward model on pairs: a scalar head in place of the output head, Bradley-Terry's loss.")
         {
-            model, tokenizer, data, evalData, folder, tensorBoard, resume, maxLength, maxPrompt, budget, quiet,
+            model, tokenizer, data, evalData, folder, tensorBoard, resume, maxLength, maxPrompt, budget,
+            template.Option, quiet,
         };
         var device = new DeviceFlags(command);
-        var training = new TrainingFlags(command, new TrainingOptions { LearningRate = 3e-4 });
+        var training = new TrainingFlags(command, new TrainingOptions { LearningRate = 3e-4 }, adapters: false); // a frozen scalar head would stay 0
         command.SetAction((parsed, cancellation) =>
         {
             var options = new RewardModelRunOptions
@@ -37,6 +39,7 @@ internal static class RewardModelCommand
                 Resume = parsed.GetValue(resume),
                 TensorBoard = parsed.GetValue(tensorBoard),
                 Training = training.Read(parsed),
+                Template = template.Read(parsed),
                 MaxLength = parsed.GetValue(maxLength),
                 MaxPromptLength = parsed.GetValue(maxPrompt),
                 TokenBudget = parsed.GetValue(budget),

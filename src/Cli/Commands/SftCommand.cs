@@ -17,10 +17,11 @@ internal static class SftCommand
         var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
         var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
         var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("sft", "Supervised fine-tuning, or training from scratch.")
         {
-            model, config, tokenizer, data, folder, tensorBoard, resume, maxLength, budget, quiet,
+            model, config, tokenizer, data, folder, tensorBoard, resume, maxLength, budget, template.Option, quiet,
         };
         var device = new DeviceFlags(command);
         var training = new TrainingFlags(command, new TrainingOptions());
@@ -36,6 +37,7 @@ internal static class SftCommand
                 Resume = parsed.GetValue(resume),
                 TensorBoard = parsed.GetValue(tensorBoard),
                 Training = training.Read(parsed),
+                Template = template.Read(parsed),
                 MaxLength = parsed.GetValue(maxLength),
                 TokenBudget = parsed.GetValue(budget),
             };

@@ -23,6 +23,9 @@ public sealed record PreferenceDataOptions
         init => maxPromptLength = AtLeast(1, value);
     }
 
+    /// <summary>How conversations become text; null for the tokenizer's own template, which must be a known one.</summary>
+    public ChatTemplate? Template { get; init; }
+
     /// <summary>A row over a limit is an error instead of being cut.</summary>
     public bool Strict { get; init; }
 

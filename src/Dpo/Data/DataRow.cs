@@ -10,7 +10,8 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
 
     public bool Has(string key) => row.TryGetProperty(key, out _);
 
-    public bool IsConversation(string key) => row.TryGetProperty(key, out var value) && value.ValueKind == JsonValueKind.Array;
+    public bool IsConversation(string key) =>
+        row.TryGetProperty(key, out var value) && value.ValueKind is JsonValueKind.Array or JsonValueKind.Object;
 
     public string Text(string key)
     {
@@ -28,9 +29,14 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             : throw Error($"'{key}' is {Describe(value)}, not true or false", $"make '{key}' true for a desirable completion, false for another");
     }
 
+    /// <summary>A list of messages, or one by itself, as LLaMA-Factory has its completions.</summary>
     public ChatMessage[] Messages(string key)
     {
         var value = Value(key);
+        if (value.ValueKind == JsonValueKind.Object)
+        {
+            return [Message(value, key)];
+        }
         if (value.ValueKind != JsonValueKind.Array)
         {
             throw Error($"'{key}' is {Describe(value)}, not a list of messages",
@@ -82,8 +88,9 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
     public int[] EncodeCompletion(string key, string text)
     {
         var ids = Tokenizer.EncodeContinuation(text).AsSpan();
-        // Where ChatML's end marker is the end of sequence, the template's line break behind it is not part of the completion.
-        if (text.EndsWith($"{ChatMl.End}\n", StringComparison.Ordinal) && Tokenizer.EncodeContinuation(text[..^1]) is [.., var last] ended
+        // Where a template's end of a turn is the end of sequence, the line break behind it is not part of the completion.
+        if (Template.TurnEnd.EndsWith('\n') && text.EndsWith(Template.TurnEnd, StringComparison.Ordinal)
+            && Tokenizer.EncodeContinuation(text[..^1]) is [.., var last] ended
             && last == Tokenizer.EosId)
         {
             ids = ended;
@@ -105,6 +112,19 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             : throw Error($"'{key}' is empty", "give it text, or remove the row");
     }
 
+    /// <summary>The text of a prompt of messages.</summary>
+    public string RenderPrompt(IReadOnlyList<ChatMessage> messages)
+    {
+        var text = Rendered(template => template.RenderPrompt(messages))!;
+        // Llama 2 and Mistral put the end of a sequence between turns: as text it would be no end.
+        const string end = "</s>";
+        return !text.Contains(end, StringComparison.Ordinal) || !Template.TurnEnd.Contains(end, StringComparison.Ordinal)
+            || Tokenizer.EncodeContinuation(end) is [var id] && id == Tokenizer.EosId
+            ? text
+            : throw Error($"has several turns, between which the template {Template.Name} puts {end}, but the tokenizer reads that as text",
+                "set split_special_tokens to false in tokenizer_config.json");
+    }
+
     /// <summary>The completion's text behind a prompt of messages.</summary>
     public string RenderCompletion(string key, IReadOnlyList<ChatMessage> prompt, IReadOnlyList<ChatMessage> completion)
     {
@@ -112,9 +132,13 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
         {
             throw Error($"'{key}' is an empty completion", "give its messages content, or remove the row");
         }
-        return ChatMl.RenderCompletion(prompt, completion)
+        var text = Rendered(template => template.RenderCompletion(prompt, completion))
             ?? throw Error($"'{key}' answers with the role '{completion[0].Role}'",
                 "let the first message after the prompt be the assistant's");
+        // An end of sequence is put there in any case.
+        return Template.TurnEnd.Contains("</s>", StringComparison.Ordinal) && text.EndsWith(Template.TurnEnd, StringComparison.Ordinal)
+            ? text[..^Template.TurnEnd.Length]
+            : text;
     }
 
     /// <summary>Cuts prompt and completions to the limits; null, with the reason, where no room is left for a completion.</summary>
@@ -156,6 +180,22 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
 
     public InputException Error(string problem, string remedy) => new(file, $"line {line}", problem, remedy);
 
+    private ChatTemplate Template => options.Template ?? ChatTemplate.Recognise(tokenizer?.ChatTemplate)
+        ?? throw Error("is a conversation, but the tokenizer's chat_template is none that is known",
+            $"give --chat-template {string.Join('|', ChatTemplate.All.Select(static t => t.Name))}");
+
+    private string? Rendered(Func<ChatTemplate, string?> render)
+    {
+        try
+        {
+            return render(Template);
+        }
+        catch (ChatException e)
+        {
+            throw Error(e.Message, "change the conversation, or give another --chat-template");
+        }
+    }
+
     private ITokenizer Tokenizer =>
         tokenizer ?? throw Error("holds text, but there is no tokenizer", "give a tokenizer, or rows of token ids");
 
@@ -166,6 +206,13 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             message.TryGetProperty("content", out var content) && content.ValueKind == JsonValueKind.String)
         {
             return new ChatMessage(String(role, key), String(content, key));
+        }
+        // ShareGPT's and LLaMA-Factory's.
+        if (message.ValueKind == JsonValueKind.Object &&
+            message.TryGetProperty("from", out var from) && from.ValueKind == JsonValueKind.String &&
+            message.TryGetProperty("value", out var value) && value.ValueKind == JsonValueKind.String)
+        {
+            return new ChatMessage(String(from, key) switch { "human" => "user", "gpt" => "assistant", var other => other }, String(value, key));
         }
         throw Error($"'{key}' holds a message that is not a role and a content, both strings",
             """write {"role": "user", "content": "..."}""");

@@ -22,6 +22,21 @@ public static class ImplicitPrompt
     }
 
     /// <summary>
+    /// The prompt of two transcripts as HH-RLHF has them (Bai et al. 2022): all up to the last "\n\nAssistant:", as the authors of DPO take
+    /// it; null where the texts are no such transcripts, or that much of them is not the same.
+    /// </summary>
+    public static int? OfTranscript(string chosen, string rejected)
+    {
+        const string start = "\n\nHuman:", answer = "\n\nAssistant:";
+        if (!chosen.StartsWith(start, StringComparison.Ordinal) || chosen.LastIndexOf(answer, StringComparison.Ordinal) is not (>= 0 and var at))
+        {
+            return null;
+        }
+        var length = at + answer.Length;
+        return length < chosen.Length && length < rejected.Length && rejected.AsSpan().StartsWith(chosen.AsSpan(0, length)) ? length : null;
+    }
+
+    /// <summary>
     /// The number of messages that are the prompt of both conversations; a last shared one stays with the completions, as above.
     /// </summary>
     public static int Length(IReadOnlyList<ChatMessage> chosen, IReadOnlyList<ChatMessage> rejected)

@@ -13,10 +13,11 @@ public sealed record PreferencePair(int Line, int[] Prompt, int[] Chosen, int[] 
 }
 
 /// <summary>
-/// Preference data from JSON Lines. A row holds strings {prompt, chosen, rejected}; or {chosen, rejected} with the prompt inside them; or
-/// either with lists of messages {role, content} instead of strings, rendered as ChatML; or ids {prompt_ids, chosen_ids, rejected_ids},
-/// taken as they are, which go before text in the same row. A row with a label, true or false, is unpaired, as in TRL: {prompt, completion,
-/// label} or {prompt_ids, completion_ids, label}. Other keys are ignored. Prompt and completions of text are encoded apart and joined as ids.
+/// Preference data from JSON Lines or a JSON list. A row holds strings {prompt, chosen, rejected}; or {chosen, rejected} with the prompt
+/// inside them, which in transcripts as of HH-RLHF ends with the last "\n\nAssistant:"; or either with lists of messages {role, content}
+/// instead of strings, rendered by the <see cref="ChatTemplate"/>; or LLaMA-Factory's {conversations, chosen, rejected} with messages {from,
+/// value}; or ids {prompt_ids, chosen_ids, rejected_ids}, taken as they are, which go before text in the same row. A row with a label, true or
+/// false, is unpaired, as in TRL: {prompt, completion, label} or {prompt_ids, completion_ids, label}. Other keys are ignored. Prompt and completions of text are encoded apart and joined as ids.
 /// </summary>
 public static class PreferenceData
 {
@@ -95,7 +96,9 @@ public static class PreferenceData
                 throw row.Error($"has no '{key}'", Remedy);
             }
         }
-        var (prompt, chosen, rejected) = row.IsConversation("chosen") || row.IsConversation("prompt") ? Conversations(row) : Texts(row);
+        var (prompt, chosen, rejected) = row.IsConversation("chosen") || row.IsConversation("prompt") || row.Has("conversations")
+            ? Conversations(row)
+            : Texts(row);
         return (row.EncodePrompt(prompt), row.EncodeCompletion("chosen", chosen), row.EncodeCompletion("rejected", rejected));
     }
 
@@ -106,7 +109,7 @@ public static class PreferenceData
         {
             return (row.Text("prompt"), chosen, rejected);
         }
-        var length = ImplicitPrompt.Length(chosen, rejected);
+        var length = ImplicitPrompt.OfTranscript(chosen, rejected) ?? ImplicitPrompt.Length(chosen, rejected);
         return (chosen[..length], chosen[length..], rejected[length..]);
     }
 
@@ -115,9 +118,9 @@ public static class PreferenceData
         var (chosen, rejected) = (row.Messages("chosen"), row.Messages("rejected"));
         ChatMessage[] prompt;
         // A string as prompt beside whole conversations only repeats their first turn: the prompt is what they share.
-        if (row.IsConversation("prompt"))
+        if ((row.Has("conversations") ? "conversations" : row.IsConversation("prompt") ? "prompt" : null) is { } key)
         {
-            prompt = row.Messages("prompt");
+            prompt = row.Messages(key);
         }
         else
         {
@@ -128,7 +131,7 @@ public static class PreferenceData
             }
             (prompt, chosen, rejected) = (chosen[..length], chosen[length..], rejected[length..]);
         }
-        return (ChatMl.RenderPrompt(prompt),
+        return (row.RenderPrompt(prompt),
             row.RenderCompletion("chosen", prompt, chosen),
             row.RenderCompletion("rejected", prompt, rejected));
     }

@@ -5,7 +5,7 @@ namespace TinyDpo.Dpo;
 
 /// <summary>One prompt to generate from.</summary>
 /// <param name="Line">The prompt's line in its file, from 1.</param>
-/// <param name="Text">Its text as encoded (a conversation as ChatML), or null for a row of ids.</param>
+/// <param name="Text">Its text as encoded (a conversation by its template), or null for a row of ids.</param>
 /// <param name="Ids">Its tokens, never none.</param>
 public sealed record PromptExample(int Line, string? Text, int[] Ids);
 
@@ -41,7 +41,7 @@ public static class PromptData
         {
             throw row.Error("has neither 'prompt' nor 'prompt_ids'", "add one of them to the row");
         }
-        var text = row.IsConversation("prompt") ? ChatMl.RenderPrompt(row.Messages("prompt")) : row.Text("prompt");
+        var text = row.IsConversation("prompt") ? row.RenderPrompt(row.Messages("prompt")) : row.Text("prompt");
         return new(row.Line, text, row.FitPrompt(row.EncodePrompt(text)));
     }
 }

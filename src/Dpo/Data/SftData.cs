@@ -76,7 +76,7 @@ public static class SftData
             }
             var prompt = row.Messages("prompt");
             var completion = row.RenderCompletion("completion", prompt, row.Messages("completion"));
-            return (row.EncodePrompt(ChatMl.RenderPrompt(prompt)), row.EncodeCompletion("completion", completion));
+            return (row.EncodePrompt(row.RenderPrompt(prompt)), row.EncodeCompletion("completion", completion));
         }
         return row.Has("text") ? row.EncodeText("text") : throw row.Error("has neither 'completion' nor 'text'", Remedy);
     }

@@ -17,15 +17,15 @@ internal static class TextLines
         }
     }
 
-    /// <summary>JSON Lines: one object a line; blank lines are skipped.</summary>
+    /// <summary>JSON objects, one a line (blank lines are skipped) or as one JSON list, packed with gzip or not.</summary>
     /// <exception cref="InputException">As for <see cref="Read"/>; or a line is not a JSON object.</exception>
     public static IEnumerable<(int Line, JsonElement Row)> ReadJson(string path)
     {
-        foreach (var (line, row) in JsonInput.ReadLines(path))
+        foreach (var (line, row) in JsonInput.ReadRows(path))
         {
             yield return row.ValueKind == JsonValueKind.Object
                 ? (line, row)
-                : throw new InputException(path, $"line {line}", "is not a JSON object", "write one object {...} a line (JSON Lines)");
+                : throw new InputException(path, $"line {line}", "is not a JSON object", "write one object {...} a line (JSON Lines), or a list of objects");
         }
     }
 

@@ -47,7 +47,7 @@ internal sealed class ReviewPipeline(DemoOptions options, IRunLog log, Cancellat
                 IntermediateSize = options.IntermediateSize,
                 MaxPositions = 128,
                 RopeTheta = 10000,
-                RmsNormEpsilon = 1e-5,
+                NormEpsilon = 1e-5,
                 TieEmbeddings = true,
             }.Validated("demo"),
             backend);

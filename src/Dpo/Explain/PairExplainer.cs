@@ -65,19 +65,19 @@ public sealed class PairExplainer
 
     private double[] Gradient(Tensor output, ReadOnlySpan<Real> cotangent)
     {
-        _policy.Weights.ClearGradients();
+        _policy.Trained.ClearGradients();
         output.Backward(cotangent);
-        _ = _policy.Weights.GradientNorm(); // completes the gradients, and finds what is not finite
-        return Download(_policy.Weights.Gradients);
+        _ = _policy.Trained.GradientNorm(); // completes the gradients, and finds what is not finite
+        return Download(_policy.Trained.Gradients);
     }
 
     // One step by the gradient that the model holds: the change of the weights, and the log-probs after it.
     private (double[] Step, ReferenceLogProbs After) StepAndUndo(PreferencePair pair)
     {
-        var (backend, values) = (_policy.Backend, _policy.Weights.Values);
+        var (backend, values) = (_policy.Backend, _policy.Trained.Values);
         var before = new Real[values.Length];
         backend.Download(values, before);
-        var optimiser = _step.CreateOptimiser(_policy.Weights);
+        var optimiser = _step.CreateOptimiser(_policy.Trained);
         try
         {
             optimiser.Step(_step.LearningRate);

@@ -37,6 +37,9 @@ public sealed record DpoRunOptions
 
     public int? MaxLength { get; init; }
 
+    /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
+    public ChatTemplate? Template { get; init; }
+
     public int? MaxPromptLength { get; init; }
 
     public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
@@ -67,6 +70,7 @@ public static class DpoRun
     public static TrainingResult Run(DpoRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (policy, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
+        RunChecks.RequireWhole(policy, options.Model);
         var reference = options.Reference is null ? policy : ModelFile.LoadWeights(options.Reference, backend);
         var referencePath = options.Reference ?? options.Model;
         RunChecks.RequireSameVocabulary(policy, reference, referencePath);
@@ -88,7 +92,7 @@ public static class DpoRun
         }, options.Recorded());
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
-        var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
+        var positions = Math.Min(policy.Config.ContextLength, reference.Config.ContextLength);
         var moving = options.Sync is null ? null : Moving(options.Sync);
         IReferenceSource source = moving is null ? StandingReference() : moving;
         var heldOutLogProbs = heldOut is null || moving is not null ? null : RunChecks.RequireFinite(
@@ -147,8 +151,9 @@ public static class DpoRun
 
         (PreferencePair[] Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions)),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.ContextLength, reference.Config.ContextLength)),
             MaxPromptLength = options.MaxPromptLength,
+            Template = options.Template,
             VocabSize = policy.Config.VocabSize,
         });
     }

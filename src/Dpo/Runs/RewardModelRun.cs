@@ -22,6 +22,9 @@ public sealed record RewardModelRunOptions
 
     public TrainingOptions Training { get; init; } = new();
 
+    /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
+    public ChatTemplate? Template { get; init; }
+
     public int? MaxLength { get; init; }
 
     public int? MaxPromptLength { get; init; }
@@ -43,11 +46,13 @@ public static class RewardModelRun
     public static TrainingResult Run(RewardModelRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (start, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
+        RunChecks.RequireWhole(start, options.Model);
         var model = start.WithScalarHead();
         var data = new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.MaxPositions),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
             MaxPromptLength = options.MaxPromptLength,
+            Template = options.Template,
             VocabSize = model.Config.VocabSize,
         };
         var (pairs, summary) = PreferenceData.Read(options.Data, tokenizer, data);

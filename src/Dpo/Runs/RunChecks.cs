@@ -50,6 +50,16 @@ internal static class RunChecks
         }
     }
 
+    /// <summary>Training starts from a whole model: its reference is that model, and new adapters go beside its weights.</summary>
+    /// <exception cref="InputException">The model has adapters.</exception>
+    public static void RequireWhole(Transformer model, string path)
+    {
+        if (model.Adapters is not null)
+        {
+            throw new InputException(path, null, "holds adapters, not a whole model to train", "merge them first with tinydpo merge");
+        }
+    }
+
     /// <exception cref="InputException">The two models have vocabularies of different size.</exception>
     public static void RequireSameVocabulary(Transformer policy, Transformer reference, string referencePath)
     {

@@ -30,6 +30,7 @@ public sealed class RunFolder
     {
         (_folder, _resume, _options) = (folder, resume, options);
         AtomicFile.RequireWritableFolder(folder);
+        AtomicFile.DeleteLeftovers(folder);
         _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
         if (resume)
         {
@@ -60,10 +61,15 @@ public sealed class RunFolder
         CancellationToken cancellation, string? tensorBoard = null, LiveReport? live = null,
         Func<IReadOnlyList<(string Name, double Value)>>? evaluate = null)
     {
+        if (options.Lora is not null)
+        {
+            // Only now: every pass of the reference, which is the model without them, has been made.
+            LoraAdapters.Attach(model, options.Lora, options.Seed);
+        }
         var run = new TrainingRun(model, task, options, _checkpoints);
         if (_resume)
         {
-            log.Note(run.TryResume() ? $"resumed from {_checkpoints.Newest()}" : $"{_folder} holds no checkpoint: starting at step 0");
+            log.Note(run.TryResume(log.Note) ? $"resumed from {_checkpoints.PathOf(run.Step)}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
         AtomicFile.WriteText(PathOf(OptionsFile), JsonSerializer.Serialize(_options, s_readable) + "\n"); // another run's checkpoint is refused by now
         var before = run.Step == 0 ? evaluate?.Invoke() : null;
@@ -84,7 +90,11 @@ public sealed class RunFolder
                 log.Advance(report.Step + 1, ProgressLine.Of(report));
             },
             firstLoss, cancellation);
-        ModelFile.Save(ModelPath, model, tokenizer); // before the measurement, which may be interrupted
+        if (options.MergeAdapters)
+        {
+            model.MergeAdapters();
+        }
+        ModelFile.Save(ModelPath, model, tokenizer, options.SaveFormat); // before the measurement, which may be interrupted
         if (evaluate is null)
         {
             return [];

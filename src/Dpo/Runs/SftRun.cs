@@ -27,6 +27,9 @@ public sealed record SftRunOptions
 
     public int? MaxLength { get; init; }
 
+    /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
+    public ChatTemplate? Template { get; init; }
+
     public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
 
     /// <summary>What options.json holds.</summary>
@@ -43,7 +46,8 @@ public static class SftRun
         var (model, tokenizer) = Open(options, backend);
         var (examples, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.MaxPositions),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
+            Template = options.Template,
             VocabSize = model.Config.VocabSize,
         });
         log.Note(summary.Describe());
@@ -67,7 +71,9 @@ public static class SftRun
     {
         if (options.Model is not null)
         {
-            return ModelFile.Load(options.Model, backend, options.Tokenizer);
+            var loaded = ModelFile.Load(options.Model, backend, options.Tokenizer);
+            RunChecks.RequireWhole(loaded.Model, options.Model);
+            return loaded;
         }
         var tokenizer = TokenizerFile.Load(options.Tokenizer!);
         var config = ModelConfig.FromJson(options.Config!);

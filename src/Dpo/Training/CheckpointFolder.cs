@@ -6,8 +6,9 @@ using TinyDpo.Tensors;
 namespace TinyDpo.Dpo;
 
 /// <summary>
-/// The checkpoints of a run: OUT/checkpoint-N/ after N steps, each a folder with the weights, the optimiser's state, the task's where it has one, and the step. A folder
-/// is written under another name and renamed once whole, so one that bears its name is complete.
+/// The checkpoints of a run: OUT/checkpoint-N/ after N steps, each a folder with the weights, the optimiser's state, the task's where it has
+/// one, the step, and the checksums of all. A folder is written under another name and renamed once whole, so one that bears its name is
+/// complete.
 /// </summary>
 /// <param name="folder">OUT.</param>
 /// <param name="key">What the run must agree in to be resumed: its data, options and starting weights.</param>
@@ -15,8 +16,13 @@ public sealed class CheckpointFolder(string folder, string key)
 {
     private const string Prefix = "checkpoint-";
 
+    private readonly HashSet<int> _damaged = [];
+
+    /// <summary>The path of a step's checkpoint.</summary>
+    public string PathOf(int step) => Path.Combine(folder, $"{Prefix}{step}");
+
     /// <summary>The path of the newest checkpoint, or null.</summary>
-    public string? Newest() => Steps().Select(FolderOf).LastOrDefault();
+    public string? Newest() => Steps().Select(PathOf).LastOrDefault();
 
     /// <summary>
     /// Writes a checkpoint of the current step, unless there is one, then deletes all but the newest <paramref name="keep"/> and what a
@@ -27,12 +33,12 @@ public sealed class CheckpointFolder(string folder, string key)
     public string Save(
         Transformer model, Optimiser optimiser, int keep = int.MaxValue, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState = null)
     {
-        var target = FolderOf(optimiser.Steps);
+        var target = PathOf(optimiser.Steps);
         foreach (var leftover in Names().Where(static name => name.EndsWith(".partial", StringComparison.Ordinal)).ToList())
         {
             AtomicFolder.Delete(Path.Combine(folder, leftover));
         }
-        if (!Directory.Exists(target))
+        if (!Directory.Exists(target) || _damaged.Remove(optimiser.Steps))
         {
             AtomicFolder.Write(target, partial =>
             {
@@ -43,37 +49,60 @@ public sealed class CheckpointFolder(string folder, string key)
                     WriteState(Path.Combine(partial, "task.safetensors"), model.Backend, taskState);
                 }
                 AtomicFile.WriteText(Path.Combine(partial, "trainer_state.json"), JsonSerializer.Serialize(new { Step = optimiser.Steps, Key = key }));
+                Checksums.Write(partial);
             });
         }
         foreach (var old in Steps().SkipLast(Math.Max(1, keep)).ToList())
         {
-            AtomicFolder.Delete(FolderOf(old));
+            AtomicFolder.Delete(PathOf(old));
         }
         return target;
     }
 
-    /// <summary>Loads the newest checkpoint into model, optimiser and the task's state; false where there is none.</summary>
-    /// <exception cref="InputException">It belongs to a run with other data, options or starting weights, or is damaged.</exception>
-    public bool TryLoadNewest(Transformer model, Optimiser optimiser, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState = null)
+    /// <summary>
+    /// Loads the newest checkpoint that is whole into model, optimiser and the task's state; false where there is none at all. One that its checksums tell to
+    /// be damaged is passed over, and written anew when the run comes to its step.
+    /// </summary>
+    /// <param name="refused">Told why each damaged one is not taken.</param>
+    /// <exception cref="InputException">It belongs to a run with other data, options or starting weights; or all of them are damaged.</exception>
+    public bool TryLoadNewest(
+        Transformer model, Optimiser optimiser, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState = null, Action<string>? refused = null)
     {
-        if (Steps().Cast<int?>().LastOrDefault() is not { } newest)
+        InputException? newestFault = null;
+        foreach (var step in Steps().Reverse().ToList())
         {
-            return false;
+            try
+            {
+                Checksums.Verify(PathOf(step));
+            }
+            catch (InputException e)
+            {
+                newestFault ??= e;
+                _damaged.Add(step);
+                refused?.Invoke(e.Message);
+                continue;
+            }
+            Load(step, model, optimiser, taskState);
+            return true;
         }
-        CheckState(Path.Combine(FolderOf(newest), "trainer_state.json"), newest);
-        ModelFile.ReadWeights(model, Path.Combine(FolderOf(newest), "model.safetensors"), prefix: "");
-        ReadState(Path.Combine(FolderOf(newest), "optimizer.safetensors"), model.Backend, optimiser.State);
+        return newestFault is null ? false : throw newestFault;
+    }
+
+    private void Load(int step, Transformer model, Optimiser optimiser, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState)
+    {
+        CheckState(Path.Combine(PathOf(step), "trainer_state.json"), step);
+        ModelFile.ReadRawWeights(model, Path.Combine(PathOf(step), "model.safetensors"));
+        ReadState(Path.Combine(PathOf(step), "optimizer.safetensors"), model.Backend, optimiser.State);
         if (taskState is { Count: > 0 })
         {
-            ReadState(Path.Combine(FolderOf(newest), "task.safetensors"), model.Backend, taskState);
+            ReadState(Path.Combine(PathOf(step), "task.safetensors"), model.Backend, taskState);
         }
-        optimiser.Steps = newest;
-        return true;
+        optimiser.Steps = step;
     }
 
     private static void WriteState(string path, IBackend backend, IEnumerable<(string Name, DeviceBuffer Values)> state) =>
         SafetensorsWriter.Write(
-            path, [.. state.Select(s => (s.Name, new[] { s.Values.Length }, (ReadOnlyMemory<Real>)Download(backend, s.Values)))], exact: true);
+            path, [.. state.Select(s => (s.Name, new[] { s.Values.Length }, (ReadOnlyMemory<Real>)Download(backend, s.Values)))], format: SafetensorsWriter.Exact);
 
     private static void ReadState(string path, IBackend backend, IEnumerable<(string Name, DeviceBuffer Values)> state)
     {
@@ -116,8 +145,6 @@ public sealed class CheckpointFolder(string folder, string key)
         backend.Download(values, numbers);
         return numbers;
     }
-
-    private string FolderOf(int step) => Path.Combine(folder, $"{Prefix}{step}");
 
     private IEnumerable<string> Names() =>
         Directory.Exists(folder) ? Directory.EnumerateDirectories(folder, Prefix + "*").Select(static path => Path.GetFileName(path)) : [];

@@ -39,6 +39,15 @@ public sealed record TrainingOptions
     /// <summary>Checkpoints kept, the newest.</summary>
     public int KeepCheckpoints { get; init; } = 2;
 
+    /// <summary>Adapters to train in place of the weights; null for the weights.</summary>
+    public LoraOptions? Lora { get; init; }
+
+    /// <summary>Whether the trained adapters are added to the weights in the model that is saved.</summary>
+    public bool MergeAdapters { get; init; }
+
+    /// <summary>Of the trained model's weights in its file; a checkpoint keeps every bit.</summary>
+    public NumberFormat SaveFormat { get; init; } = NumberFormat.F32;
+
     /// <summary>Batches that an epoch over so many examples takes, at least 1.</summary>
     public int StepsPerEpoch(int examples) => 1 + (Math.Max(0, examples - 1) / BatchSize);
 

@@ -36,7 +36,7 @@ public sealed class TrainingRun
         (_model, _task, _options, _checkpoints) = (model, task, options, checkpoints);
         (StepsPerEpoch, TotalSteps) = (options.StepsPerEpoch(task.Examples), options.TotalSteps(task.Examples));
         _schedule = new LearningRateSchedule(options.Schedule, options.LearningRate, options.WarmupSteps, TotalSteps);
-        _optimiser = options.CreateOptimiser(model.Weights);
+        _optimiser = options.CreateOptimiser(model.Trained);
     }
 
     public int StepsPerEpoch { get; }
@@ -46,8 +46,10 @@ public sealed class TrainingRun
     /// <summary>Steps made so far.</summary>
     public int Step => _optimiser.Steps;
 
-    /// <summary>Goes on from the newest checkpoint, if there is one; says whether.</summary>
-    public bool TryResume() => _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser, _task.State);
+    /// <summary>Goes on from the newest checkpoint that is whole, if there is one; says whether.</summary>
+    /// <param name="refused">Told why a damaged one is not taken.</param>
+    public bool TryResume(Action<string>? refused = null) =>
+        _checkpoints is not null && _checkpoints.TryLoadNewest(_model, _optimiser, _task.State, refused);
 
     /// <summary>Runs to the end.</summary>
     /// <param name="report">Called after each step.</param>
@@ -83,7 +85,7 @@ public sealed class TrainingRun
     {
         var step = Step;
         var start = Stopwatch.GetTimestamp();
-        _model.Weights.ClearGradients();
+        _model.Trained.ClearGradients();
         var seen = _tokens ?? Enumerable.Range(0, step).Sum(s => (long)Batch(s).Sum(_task.Tokens));
         var result = _task.Accumulate(Batch(step));
         _tokens = seen + result.Tokens;
@@ -135,7 +137,7 @@ public sealed class TrainingRun
     {
         try
         {
-            return _model.Weights.GradientNorm();
+            return _model.Trained.GradientNorm();
         }
         catch (NonFiniteException e)
         {

@@ -29,8 +29,9 @@ public static class StepFlops
             }
         }
         long hidden = config.HiddenSize, queries = config.Heads * config.HeadSize, keys = config.KeyValueHeads * config.HeadSize;
+        var mlpMatrices = config.Architecture == Architecture.Gpt2 ? 2 : 3;
         var keysAndValues = 2 * hidden * keys;
-        var rest = (2 * hidden * queries) + (3 * hidden * config.IntermediateSize);
+        var rest = (2 * hidden * queries) + (mlpMatrices * hidden * config.IntermediateSize);
         var linear = (config.Layers * tokens * keysAndValues) + ((((config.Layers - 1) * tokens) + predicting) * rest);
         return (6 * linear) + (6 * config.VocabSize * hidden * predicting) + (12 * queries * visible * config.Layers);
     }

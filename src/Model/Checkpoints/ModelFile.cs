@@ -6,15 +6,13 @@ using TinyDpo.Tensors;
 namespace TinyDpo.Models;
 
 /// <summary>
-/// Models as they lie on disk: a Hugging Face folder (config.json, model.safetensors, tokenizer.json), read and written, or a llama2.c
-/// FILE.bin with its TOK.bin, read.
+/// Models as they lie on disk: a Hugging Face folder (config.json, model.safetensors or its shards, tokenizer.json), read and written, or a
+/// llama2.c FILE.bin with its TOK.bin, read.
 /// </summary>
 public static class ModelFile
 {
-    private const string WeightsName = "model.safetensors";
-
     /// <summary>Reads a model and its tokenizer.</summary>
-    /// <param name="path">A folder or a FILE.bin.</param>
+    /// <param name="path">A folder, which may hold adapters in PEFT's layout (then their model is read too), or a FILE.bin.</param>
     /// <param name="backend">Where the weights go.</param>
     /// <param name="tokenizer">Another tokenizer's path; needed with a FILE.bin.</param>
     /// <exception cref="InputException">A file is missing or damaged, a tensor is missing, unknown or of another shape, or the tokenizer has more ids than the model.</exception>
@@ -39,6 +37,12 @@ public static class ModelFile
     /// <summary>Reads a model without its tokenizer.</summary>
     public static Transformer LoadWeights(string path, IBackend backend)
     {
+        if (LoraFile.IsAdapter(path))
+        {
+            var adapted = LoadWeights(LoraFile.BaseOf(path), backend);
+            LoraFile.Attach(adapted, path);
+            return adapted;
+        }
         if (Directory.Exists(path))
         {
             return LoadFolder(path, backend, scalarHead: false);
@@ -54,54 +58,70 @@ public static class ModelFile
     /// <exception cref="InputException">A tensor is missing or has another shape; or, without a prefix, the file holds one that the model does not know.</exception>
     public static void ReadWeights(Transformer model, string path, string prefix)
     {
-        using var file = SafetensorsFile.Open(path);
-        var unknown = file.Names.FirstOrDefault(name => prefix.Length == 0 && !IsKnown(name, model));
-        if (unknown is not null)
-        {
-            throw new InputException(path, $"tensor '{unknown}'", "the model of config.json has no such tensor", "check that weights and config.json belong together");
-        }
-        foreach (var (name, tensor) in model.Parameters())
-        {
-            if (!file.Contains(prefix + name))
-            {
-                throw new InputException(path, $"tensor '{prefix + name}'", "is missing", "check that weights and config.json belong together");
-            }
-            var values = new Real[tensor.Shape.Count];
-            file.Read(prefix + name, tensor.Shape.ToArray(), values);
-            RequireFinite(values, path, prefix + name);
-            model.Backend.Upload(values, tensor.Data);
-        }
+        using var weights = SafetensorsShards.Open(path);
+        ReadWeights(model, weights, prefix);
     }
 
     /// <summary>
-    /// Writes config.json, model.safetensors and the tokenizer's files into a folder. Weights with interleaved rotary pairs (llama2.c) are
+    /// Writes config.json, model.safetensors and the tokenizer's files into a folder; of a model with adapters these alone, in PEFT's layout,
+    /// instead of the first two. Weights with interleaved rotary pairs (llama2.c) are
     /// permuted to Hugging Face's halves. The files are written beside the folder and put in its place as one, so that they always belong
     /// together; a folder that is there is replaced whole.
     /// </summary>
-    /// <exception cref="InputException">The folder cannot be written; the old one is as it was.</exception>
-    public static void Save(string folder, Transformer model, ITokenizer tokenizer)
+    /// <param name="folder">Where they go.</param>
+    /// <param name="model">Its weights are rounded to <paramref name="format"/>.</param>
+    /// <param name="tokenizer">Names the ids that begin and end a sequence.</param>
+    /// <param name="format">Of the weights in the file.</param>
+    /// <exception cref="InputException">The folder cannot be written, or the format cannot hold a weight; the old one is as it was.</exception>
+    public static void Save(string folder, Transformer model, ITokenizer tokenizer, NumberFormat format = NumberFormat.F32)
     {
         var config = model.Config with { RotaryInterleaved = false, BosTokenId = tokenizer.BosId, EosTokenId = tokenizer.EosId };
         AtomicFolder.Write(folder, partial =>
         {
-            SaveWeights(Path.Combine(partial, WeightsName), model);
-            config.Save(Path.Combine(partial, "config.json"));
+            if (model.Adapters is not null)
+            {
+                LoraFile.Save(partial, model, format);
+            }
+            else
+            {
+                SaveWeights(Path.Combine(partial, SafetensorsShards.SingleName), model, format);
+                config.Save(Path.Combine(partial, "config.json"), format);
+            }
             tokenizer.Save(partial);
         });
     }
 
     /// <summary>Writes the weights alone, under Hugging Face's names and in its rotary layout.</summary>
-    public static void SaveWeights(string path, Transformer model) => Write(path, model, Values, exact: false);
+    public static void SaveWeights(string path, Transformer model, NumberFormat format = NumberFormat.F32) =>
+        WriteStored(path, StoredWeight.Of(model), (name, tensor) => InHalves(model, name, tensor), format);
 
-    /// <summary>Writes the weights as they are, to the last bit, for a checkpoint that only this program reads.</summary>
-    public static void SaveRawWeights(string path, Transformer model) => Write(path, model, static (_, _, tensor) => tensor.ToArray(), exact: true);
+    /// <summary>
+    /// Writes what training changes, adapters or else weights, to the last bit and without a change of rotary layout, for a checkpoint that
+    /// only this program reads.
+    /// </summary>
+    public static void SaveRawWeights(string path, Transformer model) =>
+        WriteStored(path, model.Adapters?.Stored() ?? StoredWeight.Of(model), static (_, tensor) => tensor.ToArray(), SafetensorsWriter.Exact);
 
-    /// <summary>SHA-256, in hex, of configuration and weights: part of the key of a cached reference.</summary>
+    /// <summary>Reads what <see cref="SaveRawWeights"/> wrote.</summary>
+    /// <exception cref="InputException">As <see cref="ReadWeights(Transformer, string, string)"/>.</exception>
+    public static void ReadRawWeights(Transformer model, string path)
+    {
+        if (model.Adapters is not null)
+        {
+            LoraFile.ReadWeights(model, path);
+        }
+        else
+        {
+            ReadWeights(model, path, prefix: "");
+        }
+    }
+
+    /// <summary>SHA-256, in hex, of configuration, weights and adapters: part of the key of a cached reference.</summary>
     public static string Fingerprint(Transformer model)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(System.Text.Encoding.UTF8.GetBytes(model.Config.ToString()));
-        foreach (var (name, tensor) in model.Parameters())
+        foreach (var (name, tensor) in model.Parameters().Concat(model.Adapters?.Parameters.Tensors ?? []))
         {
             hash.AppendData(System.Text.Encoding.UTF8.GetBytes(name));
             hash.AppendData(MemoryMarshal.AsBytes(tensor.ToArray().AsSpan()));
@@ -119,8 +139,9 @@ public static class ModelFile
                 ? new InputException(file, "architectures", "is no reward model: it predicts tokens", "give a folder that reward-model wrote")
                 : new InputException(file, "architectures", "is a reward model: it predicts no tokens", "give a model with an output head");
         }
-        var model = new Transformer(config, backend);
-        ReadWeights(model, Path.Combine(path, WeightsName), prefix: "");
+        var model = new Transformer(config, backend) { Source = path };
+        using var weights = SafetensorsShards.OpenFolder(path);
+        ReadWeights(model, weights, prefix: "");
         return model;
     }
 
@@ -131,10 +152,57 @@ public static class ModelFile
         return tokenizer;
     }
 
-    private static void Write(string path, Transformer model, Func<Transformer, string, Tensor, Real[]> values, bool exact) =>
+    private static void ReadWeights(Transformer model, SafetensorsShards file, string prefix) =>
+        ReadStored(StoredWeight.Of(model), file, prefix, name => IsSuperfluous(name, model.Config));
+
+    /// <summary>Fills parameters from a file.</summary>
+    /// <param name="stored">The tensors that it must hold.</param>
+    /// <param name="file">The file, or a model's shards.</param>
+    /// <param name="prefix">Before each name; where there is one, the file may hold others.</param>
+    /// <param name="isSuperfluous">Whether another tensor is passed over.</param>
+    internal static void ReadStored(IEnumerable<StoredWeight> stored, SafetensorsShards file, string prefix, Func<string, bool> isSuperfluous)
+    {
+        const string remedy = "check that weights and configuration belong together";
+        var named = stored.Select(weight => (Weight: weight, Name: NameIn(file, prefix, weight))).ToList();
+        var known = named.Select(static s => s.Name).ToHashSet();
+        if (prefix.Length == 0 && file.Names.FirstOrDefault(name => !known.Contains(name) && !isSuperfluous(name)) is { } unknown)
+        {
+            throw new InputException(file.PathOf(unknown), $"tensor {Quoted.Name(unknown)}", "the model of the configuration has no such tensor", remedy);
+        }
+        foreach (var (weight, name) in named)
+        {
+            if (!file.Contains(name))
+            {
+                throw new InputException(file.PathOf(name), $"tensor {Quoted.Name(name)}", "is missing", remedy);
+            }
+            var values = new Real[weight.Shape.Aggregate(1, static (a, b) => a * b)];
+            file.Read(name, weight.Shape, values);
+            RequireFinite(values, file.PathOf(name), name);
+            weight.Scatter(values);
+        }
+    }
+
+    private static string NameIn(SafetensorsShards file, string prefix, StoredWeight weight) =>
+        !file.Contains(prefix + weight.Name) && file.Contains(prefix + weight.NameWithoutHead) ? prefix + weight.NameWithoutHead : prefix + weight.Name;
+
+    /// <summary>Writes parameters; one tensor at a time is in managed memory.</summary>
+    internal static void WriteStored(string path, IEnumerable<StoredWeight> stored, Func<string, Tensor, Real[]> values, NumberFormat format) =>
         SafetensorsWriter.Write(
-            path, [.. model.Parameters().Select(p => (p.Name, p.Value.Shape.ToArray(), (ReadOnlyMemory<Real>)values(model, p.Name, p.Value)))],
-            exact: exact);
+            path,
+            [
+                .. stored.Select(weight =>
+                {
+                    Real[] gathered = [];
+                    ReadValues read = (start, destination) =>
+                    {
+                        gathered = start == 0 ? weight.Gather(values) : gathered;
+                        gathered.AsSpan(start, destination.Length).CopyTo(destination);
+                        gathered = start + destination.Length == gathered.Length ? [] : gathered;
+                    };
+                    return (weight.Name, weight.Shape, read);
+                }),
+            ],
+            format: format);
 
     private static void RequireFinite(Real[] values, string path, string name)
     {
@@ -144,12 +212,14 @@ public static class ModelFile
         }
     }
 
-    private static bool IsKnown(string name, Transformer model) =>
-        model.Parameters().Any(p => p.Name == name)
-        || (name == "lm_head.weight" && model.Config.TieEmbeddings) // some writers store the tied head too
-        || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal); // written by old versions; computed here
+    // Tensors that other writers store and nobody needs: a tied head, rotary angles, GPT-2's causal masks.
+    private static bool IsSuperfluous(string name, ModelConfig config) =>
+        (name == Transformer.HeadName && config.TieEmbeddings)
+        || name.EndsWith("rotary_emb.inv_freq", StringComparison.Ordinal)
+        || (config.Architecture == Architecture.Gpt2
+            && (name.EndsWith(".attn.bias", StringComparison.Ordinal) || name.EndsWith(".attn.masked_bias", StringComparison.Ordinal)));
 
-    private static Real[] Values(Transformer model, string name, Tensor tensor)
+    private static Real[] InHalves(Transformer model, string name, Tensor tensor)
     {
         var values = tensor.ToArray();
         var c = model.Config;
@@ -165,7 +235,7 @@ public static class ModelFile
     private static Transformer LoadLlama2c(string path, IBackend backend)
     {
         var (config, tensors) = Llama2cFile.Read(path);
-        var model = new Transformer(config, backend);
+        var model = new Transformer(config, backend) { Source = path };
         foreach (var (name, _, values) in tensors)
         {
             RequireFinite(values, path, name);

@@ -73,6 +73,23 @@ public static class AtomicFile
         }
     }
 
+    /// <summary>Deletes what killed runs have left in a folder of files half written. For a folder that no other process writes into.</summary>
+    /// <exception cref="InputException">A leftover cannot be deleted.</exception>
+    public static void DeleteLeftovers(string folder)
+    {
+        foreach (var path in Directory.EnumerateFiles(folder, ".*.tmp").Where(static path => Guid.TryParseExact(Path.GetFileName(path)[1..^4], "N", out _)))
+        {
+            try
+            {
+                File.Delete(path);
+            }
+            catch (Exception e) when (InputFile.IsRefusal(e))
+            {
+                throw Unwritable(path, e);
+            }
+        }
+    }
+
     private static void MakeFolder(string folder, string path)
     {
         try

@@ -10,8 +10,8 @@ namespace TinyDpo.Models;
 /// </summary>
 public static class JsonInput
 {
-    /// <summary>The longest line of a JSONL file: one without line ends must not fill the memory.</summary>
-    public const int MaxLineBytes = 1 << 28;
+    /// <summary>The longest line of a JSONL file, or value of a list: one without an end must not fill the memory.</summary>
+    public const int MaxLineBytes = 1 << 25;
 
     private const int MaxDepth = 64;
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false };
@@ -32,17 +32,41 @@ public static class JsonInput
     }
 
     /// <summary>
-    /// Reads a JSONL file, one JSON value a line, as it is enumerated. Blank lines are skipped, but counted: lines are numbered from 1.
+    /// Reads a JSONL file, or one packed with gzip, one JSON value a line, as it is enumerated. Blank lines are skipped, but counted: lines are numbered from 1.
     /// </summary>
     /// <exception cref="InputException">While enumerating: the file cannot be read, or a line is not JSON; names line and byte.</exception>
     public static IEnumerable<(int Line, JsonElement Row)> ReadLines(string path)
     {
-        foreach (var (line, bytes) in Lines(path))
+        using var input = InputBytes.Open(path);
+        foreach (var (line, bytes) in Lines(path, input))
         {
             var json = line == 1 ? WithoutByteOrderMark(bytes) : bytes;
             if (json.Span.IndexOfAnyExcept(" \t\r"u8) >= 0)
             {
                 yield return (line, Parse(path, json, line, utf8 => JsonElement.Parse(utf8.Span, Strict)));
+            }
+        }
+    }
+
+    /// <summary>
+    /// Reads rows as they are enumerated: the values of a file that is one JSON list, or else its lines (JSONL); either may be packed with
+    /// gzip. The line is that on which a value begins.
+    /// </summary>
+    /// <exception cref="InputException">As <see cref="ReadLines"/>; or the list does not end.</exception>
+    public static IEnumerable<(int Line, JsonElement Row)> ReadRows(string path)
+    {
+        if (!IsList(path))
+        {
+            return ReadLines(path);
+        }
+        return Items();
+
+        IEnumerable<(int Line, JsonElement Row)> Items()
+        {
+            using var input = InputBytes.Open(path);
+            foreach (var (line, bytes) in new JsonItems(path, input, MaxLineBytes).Read())
+            {
+                yield return (line, Parse(path, bytes, line, utf8 => JsonElement.Parse(utf8.Span, Strict)));
             }
         }
     }
@@ -63,7 +87,7 @@ public static class JsonInput
             var place = (line, e.LineNumber, e.BytePositionInLine) switch
             {
                 ({ } known, _, null) => $"line {known}",
-                ({ } known, _, { } position) => $"line {known}, byte {position + 1}",
+                ({ } known, _, { } position) => $"line {known + e.LineNumber ?? known}, byte {position + 1}",
                 (null, { } number, { } position) => $"line {number + 1}, byte {position + 1}",
                 _ => "",
             };
@@ -123,11 +147,25 @@ public static class JsonInput
     private static ReadOnlyMemory<byte> WithoutByteOrderMark(ReadOnlyMemory<byte> bytes) =>
         bytes.Span.StartsWith("\uFEFF"u8) ? bytes[3..] : bytes;
 
-    // Lines without their line feed; each is valid until the next is asked for.
-    private static IEnumerable<(int Line, ReadOnlyMemory<byte> Bytes)> Lines(string path)
+    // Whether the first byte that is no space begins a list.
+    private static bool IsList(string path)
     {
-        using var handle = InputFile.Open(path, FileOptions.SequentialScan);
-        using var stream = new FileStream(handle, FileAccess.Read, bufferSize: 0);
+        using var input = InputBytes.Open(path);
+        var buffer = new byte[1 << 12];
+        for (var read = input.Read(buffer); read > 0; read = input.Read(buffer))
+        {
+            var rest = buffer.AsSpan(0, read).TrimStart(" \t\r\n\uFEFF"u8);
+            if (rest.Length > 0)
+            {
+                return rest[0] == (byte)'[';
+            }
+        }
+        return false;
+    }
+
+    // Lines without their line feed; each is valid until the next is asked for.
+    private static IEnumerable<(int Line, ReadOnlyMemory<byte> Bytes)> Lines(string path, InputBytes input)
+    {
         var buffer = new byte[1 << 16];
         var (start, scanned, filled, line) = (0, 0, 0, 1);
         while (true)
@@ -150,8 +188,7 @@ public static class JsonInput
                 }
                 Array.Resize(ref buffer, 2 * buffer.Length);
             }
-            var free = buffer.AsMemory(filled);
-            var read = InputFile.Guard(path, () => stream.Read(free.Span));
+            var read = input.Read(buffer.AsMemory(filled));
             if (read == 0)
             {
                 yield return (line, buffer.AsMemory(0, filled));

@@ -17,7 +17,7 @@ public static class Llama2cFile
 
     // Not in the file: llama2.c has them in its code, and ends and begins a story with the same token.
     private const double RopeTheta = 10000;
-    private const double RmsNormEpsilon = 1e-5;
+    private const double NormEpsilon = 1e-5;
     private const int StoryTokenId = 1;
 
     /// <summary>Reads a model: tensors split by layer, named as in Hugging Face's Llama, their rotary pairs left interleaved.</summary>
@@ -72,7 +72,7 @@ public static class Llama2cFile
             IntermediateSize = hidden,
             MaxPositions = positions,
             RopeTheta = RopeTheta,
-            RmsNormEpsilon = RmsNormEpsilon,
+            NormEpsilon = NormEpsilon,
             TieEmbeddings = vocab > 0,
             RotaryInterleaved = true,
             BosTokenId = StoryTokenId,

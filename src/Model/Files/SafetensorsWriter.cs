@@ -8,21 +8,24 @@ namespace TinyDpo.Models;
 public delegate void ReadValues(int start, Span<Real> destination);
 
 /// <summary>
-/// Writes safetensors files as Hugging Face's tools read them: float32 in either precision unless asked for more, tensors in the order
+/// Writes safetensors files as Hugging Face's tools read them: float32 in either precision unless asked otherwise, tensors in the order
 /// given, the header padded with spaces to a multiple of 8.
 /// </summary>
 public static class SafetensorsWriter
 {
+    /// <summary>The format that keeps every bit: F64 in the double build, else F32.</summary>
+    public static NumberFormat Exact => StoredNumbers.Exact;
+
     private static readonly Dictionary<string, string> DefaultMetadata = new() { ["format"] = "pt" };
 
     /// <summary>Writes tensors that lie in managed memory.</summary>
     /// <param name="path">Written whole or not at all, see <see cref="AtomicFile"/>.</param>
     /// <param name="tensors">Each with as many values as its shape says.</param>
     /// <param name="metadata">{"format": "pt"} unless given, which transformers asks for.</param>
-    /// <param name="exact">Keeps every bit: F64 in the double build, instead of float32.</param>
-    /// <exception cref="InputException">The file cannot be written.</exception>
+    /// <param name="format">Of every number.</param>
+    /// <exception cref="InputException">The file cannot be written, or a finite number is beyond the format's range.</exception>
     public static void Write(string path, IReadOnlyList<(string Name, int[] Shape, ReadOnlyMemory<Real> Values)> tensors,
-        IReadOnlyDictionary<string, string>? metadata = null, bool exact = false)
+        IReadOnlyDictionary<string, string>? metadata = null, NumberFormat format = NumberFormat.F32)
     {
         foreach (var (name, shape, values) in tensors)
         {
@@ -31,7 +34,7 @@ public static class SafetensorsWriter
                 throw new ArgumentException($"{name} of shape [{string.Join(", ", shape)}] has {values.Length} values", nameof(tensors));
             }
         }
-        Write(path, [.. tensors.Select(t => (t.Name, t.Shape, (ReadValues)Copy(t.Values)))], metadata, exact);
+        Write(path, [.. tensors.Select(t => (t.Name, t.Shape, (ReadValues)Copy(t.Values)))], metadata, format);
 
         static ReadValues Copy(ReadOnlyMemory<Real> values) =>
             (start, destination) => values.Span.Slice(start, destination.Length).CopyTo(destination);
@@ -41,12 +44,11 @@ public static class SafetensorsWriter
     /// <param name="path">Written whole or not at all, see <see cref="AtomicFile"/>.</param>
     /// <param name="tensors">Each with the delegate that gives as many values as its shape says.</param>
     /// <param name="metadata">{"format": "pt"} unless given.</param>
-    /// <param name="exact">Keeps every bit: F64 in the double build, instead of float32.</param>
-    /// <exception cref="InputException">The file cannot be written.</exception>
+    /// <param name="format">Of every number.</param>
+    /// <exception cref="InputException">The file cannot be written, or a finite number is beyond the format's range.</exception>
     public static void Write(string path, IReadOnlyList<(string Name, int[] Shape, ReadValues Values)> tensors,
-        IReadOnlyDictionary<string, string>? metadata = null, bool exact = false)
+        IReadOnlyDictionary<string, string>? metadata = null, NumberFormat format = NumberFormat.F32)
     {
-        var format = exact ? StoredNumbers.Exact : NumberFormat.F32;
         var header = Header([.. tensors.Select(t => (t.Name, t.Shape, Count(t.Name, t.Shape)))], format, metadata ?? DefaultMetadata);
         AtomicFile.Write(path, stream =>
         {
@@ -59,11 +61,23 @@ public static class SafetensorsWriter
                 {
                     var part = chunk.AsSpan(0, Math.Min(chunk.Length, count - start));
                     values(start, part);
+                    RequireHeld(path, name, format, part);
                     StoredNumbers.Write(stream, format, part);
                     start += part.Length;
                 }
             }
         });
+    }
+
+    private static void RequireHeld(string path, string name, NumberFormat format, ReadOnlySpan<Real> values)
+    {
+        foreach (var value in values)
+        {
+            if (Real.IsFinite(value) && !StoredNumbers.Holds(format, value))
+            {
+                throw new InputException(path, $"tensor {Quoted.Name(name)}", $"holds {value}, which {format} cannot", "save it as BF16 or F32");
+            }
+        }
     }
 
     // The length field and the padded JSON.

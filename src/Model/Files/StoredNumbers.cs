@@ -6,7 +6,7 @@ using Microsoft.Win32.SafeHandles;
 namespace TinyDpo.Models;
 
 /// <summary>The formats in which files hold numbers, under the names of safetensors.</summary>
-internal enum NumberFormat
+public enum NumberFormat
 {
     F16,
     BF16,
@@ -59,7 +59,7 @@ internal static class StoredNumbers
     /// <summary>The format that keeps every bit of a <see cref="Real"/>.</summary>
     public static NumberFormat Exact => sizeof(Real) == sizeof(float) ? NumberFormat.F32 : NumberFormat.F64;
 
-    /// <summary>Writes numbers as F32 or F64.</summary>
+    /// <summary>Writes numbers, rounded to the nearest of the format, ties to even.</summary>
     public static void Write(Stream stream, NumberFormat format, ReadOnlySpan<Real> values)
     {
         Span<byte> bytes = stackalloc byte[4096];
@@ -69,18 +69,46 @@ internal static class StoredNumbers
             var count = Math.Min(values.Length, bytes.Length / size);
             for (var i = 0; i < count; i++)
             {
-                if (format == NumberFormat.F32)
-                {
-                    BinaryPrimitives.WriteSingleLittleEndian(bytes[(i * size)..], (float)values[i]);
-                }
-                else
-                {
-                    BinaryPrimitives.WriteDoubleLittleEndian(bytes[(i * size)..], values[i]);
-                }
+                Encode(format, values[i], bytes[(i * size)..]);
             }
             stream.Write(bytes[..(count * size)]);
             values = values[count..];
         }
+    }
+
+    /// <summary>Whether a finite number stays one in the format.</summary>
+    public static bool Holds(NumberFormat format, Real value) => format switch
+    {
+        NumberFormat.F16 => Half.IsFinite((Half)value),
+        NumberFormat.BF16 => (ToBFloat16((float)value) & 0x7F80) != 0x7F80,
+        NumberFormat.F32 => float.IsFinite((float)value),
+        _ => true,
+    };
+
+    private static void Encode(NumberFormat format, Real value, Span<byte> bytes)
+    {
+        switch (format)
+        {
+            case NumberFormat.F16:
+                BinaryPrimitives.WriteHalfLittleEndian(bytes, (Half)value);
+                break;
+            case NumberFormat.BF16:
+                BinaryPrimitives.WriteUInt16LittleEndian(bytes, ToBFloat16((float)value));
+                break;
+            case NumberFormat.F32:
+                BinaryPrimitives.WriteSingleLittleEndian(bytes, (float)value);
+                break;
+            default:
+                BinaryPrimitives.WriteDoubleLittleEndian(bytes, value);
+                break;
+        }
+    }
+
+    // bfloat16 is the upper half of a float32. A NaN must not round to infinity.
+    private static ushort ToBFloat16(float value)
+    {
+        var bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
     private static void Decode(NumberFormat format, ReadOnlySpan<byte> bytes, Span<Real> values)
@@ -94,7 +122,6 @@ internal static class StoredNumbers
                 }
                 break;
             case NumberFormat.BF16:
-                // bfloat16 is the upper half of a float32.
                 for (var i = 0; i < values.Length; i++)
                 {
                     values[i] = BitConverter.UInt32BitsToSingle((uint)BinaryPrimitives.ReadUInt16LittleEndian(bytes[(2 * i)..]) << 16);

@@ -9,7 +9,7 @@ public sealed record AddedToken(
     int Id, string Content, bool Special, bool LStrip = false, bool RStrip = false, bool Normalized = false);
 
 /// <summary>What a byte-pair tokenizer is made of, whichever file it came from.</summary>
-public sealed class BpeModel
+public sealed record BpeModel
 {
     /// <summary>Where it was read from: the file that errors name.</summary>
     public required string Source { get; init; }
@@ -22,10 +22,25 @@ public sealed class BpeModel
 
     public required IReadOnlyList<AddedToken> AddedTokens { get; init; }
 
+    /// <summary>How a byte-level tokenizer cuts words; a byte-fallback one cuts none.</summary>
+    public WordPattern Words { get; init; } = WordPattern.Gpt2;
+
+    /// <summary>Whether a word that is a piece is taken as such, though no merges lead to it (Llama 3).</summary>
+    public bool IgnoreMerges { get; init; }
+
+    /// <summary>
+    /// Whether the file asks for Unicode's normalisation form C (Qwen2). Texts are taken to be in it, as nearly all are: a base letter with a
+    /// mark behind it, where one code point would do, stays two.
+    /// </summary>
+    public bool AssumesFormC { get; init; }
+
     /// <summary>The id that a text starts with, or null for none.</summary>
     public int? BosId { get; init; }
 
     public required int EosId { get; init; }
+
+    /// <summary>The Jinja text of conversations, kept as it is; null for none.</summary>
+    public string? ChatTemplate { get; init; }
 
     /// <summary>The id for bytes that have no piece, or null for none.</summary>
     public int? UnkId { get; init; }

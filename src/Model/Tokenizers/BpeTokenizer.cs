@@ -28,6 +28,8 @@ public abstract class BpeTokenizer : ITokenizer
 
     public int EosId => Model.EosId;
 
+    public string? ChatTemplate => Model.ChatTemplate;
+
     public string Fingerprint => fingerprint ??= Convert.ToHexStringLower(
         SHA256.HashData([.. TokenizerJsonWriter.Tokenizer(this), .. TokenizerJsonWriter.Configuration(this)]));
 

@@ -16,6 +16,7 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
     private readonly byte[][] bytes;
     private readonly int[] byteIds = new int[256];
     private readonly ConcurrentDictionary<string, int[]> words = new();
+    private readonly Dictionary<string, int>? wholeWords;
     private int wordCount;
 
     /// <exception cref="InputException">The vocabulary lacks a byte and has no unknown token to stand for it.</exception>
@@ -34,6 +35,11 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
                 byteIds[bytes[id][0]] = id;
             }
         }
+        if (model.IgnoreMerges)
+        {
+            wholeWords = Enumerable.Range(0, VocabSize).Where(id => !added.ContainsKey(id) && model.Pieces[id] is not null)
+                .ToDictionary(id => model.Pieces[id]!);
+        }
         if (Array.IndexOf(byteIds, -1) is >= 0 and var missing)
         {
             throw new InputException(model.Source, null,
@@ -49,7 +55,7 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
         var cache = words.GetAlternateLookup<ReadOnlySpan<char>>();
         while (!text.IsEmpty)
         {
-            var word = text[..Gpt2Words.FirstLength(text)];
+            var word = text[..Model.Words.FirstLength(text)];
             text = text[word.Length..];
             if (cache.TryGetValue(word, out var known))
             {
@@ -71,9 +77,19 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
     internal override void WritePipeline(Utf8JsonWriter json)
     {
         const string byteLevel = """{ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true }""";
-        json.WriteNull("normalizer");
+        json.WritePropertyName("normalizer");
+        json.WriteRawValue(Model.AssumesFormC ? """{ "type": "NFC" }""" : "null");
         json.WritePropertyName("pre_tokenizer");
-        json.WriteRawValue(byteLevel);
+        if (Model.Words == WordPattern.Gpt2)
+        {
+            json.WriteRawValue(byteLevel);
+        }
+        else
+        {
+            var expression = JsonSerializer.Serialize(Model.Words.Expression);
+            var split = $$"""{ "type": "Split", "pattern": { "Regex": {{expression}} }, "behavior": "Isolated", "invert": false }""";
+            json.WriteRawValue($$"""{ "type": "Sequence", "pretokenizers": [{{split}}, {{byteLevel.Replace("\"use_regex\": true", "\"use_regex\": false")}}] }""");
+        }
         json.WritePropertyName("decoder");
         json.WriteRawValue(byteLevel);
     }
@@ -86,6 +102,11 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
         for (var i = 0; i < row.Length; i++)
         {
             row[i] = byteIds[utf8[i]];
+        }
+        if (wholeWords is not null && wholeWords.TryGetValue(ByteAlphabet.Piece(utf8), out var whole))
+        {
+            ids.Add(whole);
+            return;
         }
         AppendMerged(row, ids);
     }

@@ -70,7 +70,7 @@ public sealed class BytePairTrainer
             var rest = token is null ? text.AsSpan(stretch) : [];
             while (!rest.IsEmpty)
             {
-                var length = Gpt2Words.FirstLength(rest);
+                var length = WordPattern.Gpt2.FirstLength(rest);
                 CollectionsMarshal.GetValueRefOrAddDefault(byWord, rest[..length], out _)++;
                 rest = rest[length..];
             }

@@ -21,7 +21,6 @@ internal static class HuggingFaceTokenizerReader
         Refuse(model, "dropout", value => value.Value.TryGetDouble(out var dropout) && dropout == 0);
         Refuse(model, "continuing_subword_prefix", value => value.Text().Length == 0);
         Refuse(model, "end_of_word_suffix", value => value.Text().Length == 0);
-        Refuse(model, "ignore_merges", value => !value.Flag());
 
         var table = new PieceTable();
         ReadVocabulary(model.Required("vocab"), table);
@@ -34,15 +33,20 @@ internal static class HuggingFaceTokenizerReader
 
         if (model["byte_fallback"]?.Flag() == true)
         {
+            Refuse(model, "ignore_merges", value => !value.Flag());
             var (space, prefixesSpace) = ReadSpaceNormalizer(root);
             Refuse(root, "pre_tokenizer", _ => false);
             var bpe = Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: true);
             return new ByteFallbackTokenizer(bpe, space, prefixesSpace);
         }
-        Refuse(root, "normalizer", _ => false);
-        CheckByteLevel(root);
-        return new ByteLevelTokenizer(
-            Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: false));
+        Refuse(root, "normalizer", value => value.Type == "NFC");
+        var words = ReadWordPattern(root);
+        return new ByteLevelTokenizer(Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: false) with
+        {
+            Words = words,
+            IgnoreMerges = model["ignore_merges"]?.Flag() ?? false,
+            AssumesFormC = root["normalizer"] is not null,
+        });
     }
 
     /// <summary>The older layout of GPT-2's tokenizer: the pieces in vocab.json, the merges, one a line, in merges.txt.</summary>
@@ -166,15 +170,29 @@ internal static class HuggingFaceTokenizerReader
             : throw root.Required("normalizer").Error("a space does not become one character, the same as is prepended", OtherTokenizer);
     }
 
-    private static void CheckByteLevel(JsonPlace root)
+    // GPT-2's words come with a ByteLevel step alone, others' with a Split before it.
+    private static WordPattern ReadWordPattern(JsonPlace root)
     {
         var steps = root.Steps("pre_tokenizer", "pretokenizers");
-        if (steps is not [var step] || step.Type != "ByteLevel")
+        var error = () => (root["pre_tokenizer"] ?? root).Error("is neither byte-level as GPT-2's, Llama 3's or Qwen2's is nor byte-fallback", OtherTokenizer);
+        if (steps.Count is 0 or > 2 || steps[^1].Type != "ByteLevel" || (steps.Count == 2 && steps[0].Type != "Split"))
         {
-            throw (root["pre_tokenizer"] ?? root).Error("is neither byte-level as GPT-2's is nor byte-fallback", OtherTokenizer);
+            throw error();
         }
-        Refuse(step, "add_prefix_space", value => !value.Flag());
-        Refuse(step, "use_regex", value => value.Flag());
+        Refuse(steps[^1], "add_prefix_space", value => !value.Flag());
+        if (steps.Count == 1)
+        {
+            Refuse(steps[0], "use_regex", value => value.Flag());
+            return WordPattern.Gpt2;
+        }
+        Refuse(steps[0], "behavior", value => value.Text() == "Isolated");
+        Refuse(steps[0], "invert", value => !value.Flag());
+        if (steps[1]["use_regex"]?.Flag() != false)
+        {
+            throw steps[1].Error("use_regex is true behind a Split: the words would be cut twice", OtherTokenizer);
+        }
+        return WordPattern.Of(steps[0].Required("pattern").Required("Regex").Text())
+            ?? throw steps[0].Error("has a pattern that is not supported", OtherTokenizer);
     }
 
     private static BpeModel Assemble(JsonPlace root, JsonPlace? configuration, JsonPlace? modelConfiguration, PieceTable table,
@@ -196,9 +214,19 @@ internal static class HuggingFaceTokenizerReader
             BosId = bos,
             EosId = eos,
             UnkId = unk,
+            ChatTemplate = ReadChatTemplate(configuration),
             SplitSpecialTokens = configuration?["split_special_tokens"]?.Flag() ?? splitSpecialTokens,
         };
     }
+
+    // A text, or several by name, of which the one called default is meant.
+    private static string? ReadChatTemplate(JsonPlace? configuration) => configuration?["chat_template"] switch
+    {
+        null => null,
+        { IsList: true } several => several.Items().Where(static item => item.Required("name").Text() == "default")
+            .Select(static item => item.Required("template").Text()).FirstOrDefault(),
+        { } one => one.Text(),
+    };
 
     internal static int IdOf(JsonPlace place, string piece, PieceTable table) =>
         table.IdOf(piece) ?? throw place.Error($"names \"{piece}\", which the vocabulary lacks", "name one of its pieces");

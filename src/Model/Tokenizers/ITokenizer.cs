@@ -12,6 +12,9 @@ public interface ITokenizer
     /// <summary>The id that ends a completion.</summary>
     int EosId { get; }
 
+    /// <summary>The Jinja text by which conversations become prompts, as tokenizer_config.json has it; null for none.</summary>
+    string? ChatTemplate => null;
+
     /// <summary>SHA-256, in hex, of all that determines the ids: part of the key of a cached reference.</summary>
     string Fingerprint { get; }
 

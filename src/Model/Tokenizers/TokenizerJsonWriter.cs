@@ -40,6 +40,10 @@ internal static class TokenizerJsonWriter
                 json.WriteString(name, model.Pieces[id.Value]);
             }
         }
+        if (model.ChatTemplate is not null)
+        {
+            json.WriteString("chat_template", model.ChatTemplate);
+        }
         json.WriteBoolean("clean_up_tokenization_spaces", false);
         json.WriteBoolean("split_special_tokens", model.SplitSpecialTokens);
         json.WriteString("tokenizer_class", "PreTrainedTokenizerFast");
@@ -103,7 +107,7 @@ internal static class TokenizerJsonWriter
         json.WriteNull("end_of_word_suffix");
         json.WriteBoolean("fuse_unk", byteFallback);
         json.WriteBoolean("byte_fallback", byteFallback);
-        json.WriteBoolean("ignore_merges", false);
+        json.WriteBoolean("ignore_merges", model.IgnoreMerges);
         json.WriteStartObject("vocab");
         for (var id = 0; id < model.Pieces.Count; id++)
         {

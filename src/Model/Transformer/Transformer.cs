@@ -5,14 +5,22 @@ using static TinyDpo.Tensors.Functions;
 namespace TinyDpo.Models;
 
 /// <summary>
-/// A decoder-only transformer in the style of Llama (Touvron et al. 2023): RMSNorm before each part, rotary positions, grouped key/value
-/// heads, SwiGLU, no biases. Parameters bear the names of Hugging Face's LlamaForCausalLM; weights are [out, in].
+/// A decoder-only transformer of one of the known architectures: embedding, layers with a norm before each part, a last norm, the head.
+/// Parameters bear the names of Hugging Face's classes, but GPT-2's c_attn is three of them; weights are [out, in].
 /// </summary>
 public sealed class Transformer : Module
 {
+    /// <summary>The head's weight, where it is not the embedding's.</summary>
+    internal const string HeadName = "lm_head.weight";
+
+    private const string PositionName = "transformer.wpe.weight";
+
+    private static readonly string[] s_residualProjections = ["o_proj.weight", "down_proj.weight", "c_proj.weight"];
+
     private readonly TransformerLayer[] _layers;
     private readonly Tensor _embedding;
-    private readonly Tensor _norm;
+    private readonly Tensor? _positionEmbedding;
+    private readonly Norm _norm;
     private readonly Tensor? _head;
     private readonly ScalarHead? _scalarHead;
 
@@ -21,12 +29,22 @@ public sealed class Transformer : Module
         Config = config;
         Backend = backend;
         Weights = new ParameterSet(backend, Layout(config));
-        Rotary = new RotaryTable(backend, config.MaxPositions, config.HeadSize, config.RopeTheta, config.RotaryInterleaved);
-        _embedding = Weights["model.embed_tokens.weight"];
-        _norm = Weights["model.norm.weight"];
-        _head = config.ScalarHead ? null : config.TieEmbeddings ? _embedding : Weights["lm_head.weight"];
+        var names = Names(config);
+        _embedding = Weights[names.Embedding + ".weight"];
+        _norm = new Norm(Weights, names.Norm, config.NormEpsilon);
+        _head = config.ScalarHead ? null : config.TieEmbeddings ? _embedding : Weights[HeadName];
         _scalarHead = config.ScalarHead ? new ScalarHead(Weights) : null;
-        _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new TransformerLayer(config, Weights, i, Rotary))];
+        if (config.Architecture == Architecture.Gpt2)
+        {
+            _positionEmbedding = Weights[PositionName];
+            _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new Gpt2Layer(config, Weights, i))];
+        }
+        else
+        {
+            var frequencies = RopeScaling.Frequencies(config.HeadSize, config.RopeTheta, config.RopeScaling);
+            var rotary = new RotaryTable(backend, config.ContextLength, frequencies, config.RotaryInterleaved);
+            _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new LlamaLayer(config, Weights, i, rotary))];
+        }
     }
 
     /// <summary>How a layer's queries meet keys and values: packed segments in training, a cache in generation.</summary>
@@ -42,18 +60,35 @@ public sealed class Transformer : Module
 
     public ParameterSet Weights { get; }
 
+    /// <summary>Beside the weights, which are frozen then; null for none.</summary>
+    public LoraAdapters? Adapters { get; internal set; }
+
+    /// <summary>What training changes: the adapters where there are some, else the weights.</summary>
+    public ParameterSet Trained => Adapters?.Parameters ?? Weights;
+
+    /// <summary>The file or folder that the weights were read from; null for none.</summary>
+    public string? Source { get; internal set; }
+
+    internal IEnumerable<Projection> Projections => _layers.SelectMany(static layer => layer.Projections);
+
     /// <summary>The output head [vocabulary, hidden]: the embedding itself where they are tied.</summary>
     /// <exception cref="InvalidOperationException">The model has a scalar head.</exception>
     public Tensor Head => _head ?? throw new InvalidOperationException("a model with a scalar head predicts no tokens");
 
-    internal RotaryTable Rotary { get; }
-
     internal AttentionShape Attention => new(Config.Heads, Config.KeyValueHeads, Config.HeadSize);
 
+    /// <summary>The weights, without adapters.</summary>
     public override IEnumerable<(string Name, Tensor Value)> Parameters() => Weights.Tensors;
 
+    /// <summary>Adds the adapters to the weights and takes them off; nothing is done where there are none.</summary>
+    public void MergeAdapters()
+    {
+        Adapters?.Merge();
+        Adapters = null;
+    }
+
     /// <summary>
-    /// New weights: norms 1, everything else normal with deviation 0.02, the projections back into the residual stream divided by
+    /// New weights: norms 1, biases 0, everything else normal with deviation 0.02, the projections back into the residual stream divided by
     /// sqrt(2 layers) as in GPT-2. A number depends on the seed and its place alone.
     /// </summary>
     public void Initialise(ulong seed)
@@ -61,13 +96,13 @@ public sealed class Transformer : Module
         var tensor = 0;
         foreach (var (name, value) in Parameters())
         {
-            var deviation = name.EndsWith("o_proj.weight", StringComparison.Ordinal) || name.EndsWith("down_proj.weight", StringComparison.Ordinal)
-                ? 0.02 / Math.Sqrt(2 * Config.Layers)
-                : 0.02;
+            var deviation = s_residualProjections.Any(suffix => name.EndsWith(suffix, StringComparison.Ordinal)) ? 0.02 / Math.Sqrt(2 * Config.Layers) : 0.02;
             var values = new Real[value.Shape.Count];
             for (var i = 0; i < values.Length; i++)
             {
-                values[i] = value.Shape.Rank == 1 ? 1 : (Real)(deviation * Philox.Normal(seed, RandomPurpose.Initialise, 0, tensor, i));
+                values[i] = value.Shape.Rank == 2 ? (Real)(deviation * Philox.Normal(seed, RandomPurpose.Initialise, 0, tensor, i))
+                    : name.EndsWith(".bias", StringComparison.Ordinal) ? 0
+                    : 1;
             }
             Backend.Upload(values, value.Data);
             tensor++;
@@ -120,7 +155,7 @@ public sealed class Transformer : Module
         return copy;
     }
 
-    /// <summary>A copy on the same backend with weights of its own: the reference of a policy.</summary>
+    /// <summary>A copy on the same backend with weights of its own, without adapters: the reference of a policy.</summary>
     public Transformer Clone()
     {
         var copy = new Transformer(Config, Backend);
@@ -135,34 +170,51 @@ public sealed class Transformer : Module
     internal Tensor Hidden(IndexBuffer tokens, IndexBuffer positions, AttentionStep attention, IndexBuffer? rows = null)
     {
         var x = RowGather(_embedding, tokens);
+        if (_positionEmbedding is not null)
+        {
+            x += RowGather(_positionEmbedding, positions);
+        }
         foreach (var layer in _layers)
         {
             x = layer.Forward(x, positions, attention, layer == _layers[^1] ? rows : null);
         }
-        return RmsNorm(x, _norm, Config.RmsNormEpsilon);
+        return _norm.Apply(x);
     }
 
-    /// <summary>Names and shapes of all parameters, as Hugging Face has them.</summary>
+    /// <summary>Names and shapes of all parameters.</summary>
     internal static IEnumerable<(string Name, Shape Shape)> Layout(ModelConfig c)
     {
-        yield return ("model.embed_tokens.weight", Shape.Matrix(c.VocabSize, c.HiddenSize));
+        var names = Names(c);
+        var isGpt2 = c.Architecture == Architecture.Gpt2;
+        yield return (names.Embedding + ".weight", Shape.Matrix(c.VocabSize, c.HiddenSize));
+        if (isGpt2)
+        {
+            yield return (PositionName, Shape.Matrix(c.MaxPositions, c.HiddenSize));
+        }
         for (var i = 0; i < c.Layers; i++)
         {
-            foreach (var entry in TransformerLayer.Layout(c, i))
+            foreach (var entry in isGpt2 ? Gpt2Layer.Layout(c, i) : LlamaLayer.Layout(c, i))
             {
                 yield return entry;
             }
         }
-        yield return ("model.norm.weight", Shape.Vector(c.HiddenSize));
+        yield return (names.Norm + ".weight", Shape.Vector(c.HiddenSize));
+        if (isGpt2)
+        {
+            yield return (names.Norm + ".bias", Shape.Vector(c.HiddenSize));
+        }
         if (c.ScalarHead)
         {
             yield return (ScalarHead.WeightName, Shape.Matrix(1, c.HiddenSize));
         }
         else if (!c.TieEmbeddings)
         {
-            yield return ("lm_head.weight", Shape.Matrix(c.VocabSize, c.HiddenSize));
+            yield return (HeadName, Shape.Matrix(c.VocabSize, c.HiddenSize));
         }
     }
+
+    private static (string Embedding, string Norm) Names(ModelConfig c) =>
+        c.Architecture == Architecture.Gpt2 ? ("transformer.wte", "transformer.ln_f") : ("model.embed_tokens", "model.norm");
 
     private Tensor Hidden(PackedBatch batch, IndexBuffer? rows) =>
         Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v), rows);

@@ -105,7 +105,7 @@ internal sealed class PtxBodyParser(PtxTokens tokens, IReadOnlyDictionary<int, s
             operands.Add(Operand());
             if (!tokens.TryTake(",") && tokens.Peek.Text != ";")
             {
-                throw new SimulationException($"kernels.ptx:{tokens.Peek.Line}: ';' expected after '{opcode}', found '{tokens.Peek.Text}'");
+                throw new SimulationException($"kernels.ptx:{tokens.Peek.Line}: ';' expected after '{opcode}', found '{tokens.Peek.Shown}'");
             }
         }
         Instructions.Add(new PtxInstruction(guard, negated, opcode, operands, place));

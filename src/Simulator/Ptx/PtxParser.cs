@@ -60,7 +60,7 @@ internal sealed class PtxParser
                     _ = _tokens.Take();
                     if (_tokens.Peek.Text != ".shared")
                     {
-                        throw Unknown(token, $"'.extern {_tokens.Peek.Text}' is not known: only dynamic shared memory may come from outside");
+                        throw Unknown(token, $"'.extern {_tokens.Peek.Shown}' is not known: only dynamic shared memory may come from outside");
                     }
                     break;
                 case ".shared":
@@ -70,7 +70,7 @@ internal sealed class PtxParser
                     Entry();
                     break;
                 default:
-                    throw Unknown(token, $"'{token.Text}' is not known outside of an entry");
+                    throw Unknown(token, $"'{token.Shown}' is not known outside of an entry");
             }
         }
     }
@@ -101,7 +101,7 @@ internal sealed class PtxParser
                     _tokens.SkipPast(";");
                     break;
                 default:
-                    throw Unknown(directive, $"'{directive.Text}' is not known before the body of an entry");
+                    throw Unknown(directive, $"'{directive.Shown}' is not known before the body of an entry");
             }
         }
         body.Read(Shared);
@@ -197,6 +197,6 @@ internal sealed class PtxParser
         ".b16" or ".u16" or ".s16" => 2,
         ".b32" or ".u32" or ".s32" or ".f32" => 4,
         ".b64" or ".u64" or ".s64" or ".f64" => 8,
-        _ => throw Unknown(type, $"the type '{type.Text}' is not known"),
+        _ => throw Unknown(type, $"the type '{type.Shown}' is not known"),
     };
 }

@@ -1,7 +1,13 @@
 namespace TinyDpo.Simulator;
 
 /// <summary>A word, number, quoted text or single sign of a PTX text, with its line.</summary>
-internal readonly record struct PtxToken(string Text, int Line);
+internal readonly record struct PtxToken(string Text, int Line)
+{
+    /// <summary>The text in a message: quoted text without its end may be all the rest of a file.</summary>
+    public string Shown => Text.AsSpan().IndexOfAny('\r', '\n') is >= 0 and var end ? Text[..Math.Min(end, 40)] + "..."
+        : Text.Length > 40 ? Text[..40] + "..."
+        : Text;
+}
 
 /// <summary>PTX cut into tokens, with a place to read at.</summary>
 internal sealed class PtxTokens
@@ -78,7 +84,7 @@ internal sealed class PtxTokens
     {
         if (!TryTake(text))
         {
-            throw new SimulationException($"kernels.ptx:{Peek.Line}: '{text}' expected, found '{Peek.Text}'");
+            throw new SimulationException($"kernels.ptx:{Peek.Line}: '{text}' expected, found '{Peek.Shown}'");
         }
     }
 
@@ -88,7 +94,7 @@ internal sealed class PtxTokens
         var token = Take();
         return int.TryParse(token.Text, System.Globalization.CultureInfo.InvariantCulture, out var value)
             ? value
-            : throw new SimulationException($"kernels.ptx:{token.Line}: a number expected, found '{token.Text}'");
+            : throw new SimulationException($"kernels.ptx:{token.Line}: a number expected, found '{token.Shown}'");
     }
 
     /// <summary>Whether the token after the next one is this one.</summary>

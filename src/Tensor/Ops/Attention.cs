@@ -5,21 +5,24 @@ namespace TinyDpo.Tensors;
 /// <summary>The angles of rotary positions, [positions, headSize / 2] each, computed in double (Su et al. 2021).</summary>
 public sealed class RotaryTable
 {
-    public RotaryTable(IBackend backend, int positions, int headSize, double theta, bool interleaved)
+    /// <param name="backend">Where the table lies.</param>
+    /// <param name="positions">Number of positions.</param>
+    /// <param name="frequencies">The angle of each pair in position 1, in radians: [headSize / 2].</param>
+    /// <param name="interleaved">See <see cref="Interleaved"/>.</param>
+    public RotaryTable(IBackend backend, int positions, double[] frequencies, bool interleaved)
     {
-        var half = headSize / 2;
+        var half = frequencies.Length;
         var cosines = new Real[checked(positions * half)];
         var sines = new Real[cosines.Length];
         for (var i = 0; i < half; i++)
         {
-            var frequency = Math.Pow(theta, -2.0 * i / headSize);
             for (var p = 0; p < positions; p++)
             {
-                cosines[(p * half) + i] = (Real)Math.Cos(p * frequency);
-                sines[(p * half) + i] = (Real)Math.Sin(p * frequency);
+                cosines[(p * half) + i] = (Real)Math.Cos(p * frequencies[i]);
+                sines[(p * half) + i] = (Real)Math.Sin(p * frequencies[i]);
             }
         }
-        (Positions, HeadSize, Interleaved) = (positions, headSize, interleaved);
+        (Positions, HeadSize, Interleaved) = (positions, 2 * half, interleaved);
         Cosines = backend.Memory.Allocate(cosines.Length);
         Sines = backend.Memory.Allocate(sines.Length);
         backend.Upload(cosines, Cosines);

@@ -58,7 +58,7 @@ internal static class TransformerClaims
                 IntermediateSize = 64,
                 MaxPositions = length + 1,
                 RopeTheta = 100,
-                RmsNormEpsilon = 1e-5,
+                NormEpsilon = 1e-5,
                 TieEmbeddings = false,
             },
             backend);

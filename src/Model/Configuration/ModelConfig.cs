@@ -1,8 +1,13 @@
 namespace TinyDpo.Models;
 
-/// <summary>The shape of a Llama-style transformer. In messages its fields go by the names of Hugging Face's config.json.</summary>
+/// <summary>The shape of a transformer. In messages its fields go by the names of Hugging Face's config.json.</summary>
 public sealed partial record ModelConfig
 {
+    /// <summary>The base that transformers takes where config.json names none.</summary>
+    internal const double DefaultRopeTheta = 10000;
+
+    public Architecture Architecture { get; init; }
+
     public required int VocabSize { get; init; }
 
     public required int HiddenSize { get; init; }
@@ -20,13 +25,25 @@ public sealed partial record ModelConfig
 
     public required int IntermediateSize { get; init; }
 
-    /// <summary>Longest sequence, in tokens.</summary>
+    /// <summary>Positions that the model was made for, in tokens.</summary>
     public required int MaxPositions { get; init; }
 
-    /// <summary>Base of the rotary frequencies.</summary>
-    public required double RopeTheta { get; init; }
+    /// <summary>The tokens back to which Mistral's attention sees; null for all.</summary>
+    public int? SlidingWindow { get; init; }
 
-    public required double RmsNormEpsilon { get; init; }
+    /// <summary>
+    /// Longest sequence that is run, in tokens. Within its window a model with a sliding one computes what a model without computes; longer
+    /// sequences are refused, as those beyond the positions are.
+    /// </summary>
+    public int ContextLength => Math.Min(MaxPositions, SlidingWindow ?? int.MaxValue);
+
+    /// <summary>Base of the rotary frequencies; of no meaning for GPT-2.</summary>
+    public double RopeTheta { get; init; } = DefaultRopeTheta;
+
+    public RopeScaling? RopeScaling { get; init; }
+
+    /// <summary>Of RMSNorm or, in GPT-2, LayerNorm.</summary>
+    public required double NormEpsilon { get; init; }
 
     /// <summary>Whether the embedding serves as output head too.</summary>
     public required bool TieEmbeddings { get; init; }
@@ -61,17 +78,26 @@ public sealed partial record ModelConfig
         Between("max_position_embeddings", MaxPositions, 1, 1 << 24);
         Require(Heads % KeyValueHeads == 0, "num_key_value_heads",
             $"{Heads} attention heads cannot share {KeyValueHeads} key/value heads evenly");
-        Require(HeadSize % 2 == 0, "head_dim", $"rotary positions turn pairs, but a head is {HeadSize} wide");
-        Require(RopeTheta is >= 1 and <= 1e12, "rope_theta", $"must lie in [1, 1e12], is {RopeTheta}");
-        Require(RmsNormEpsilon is > 0 and < 1, "rms_norm_eps", $"must lie between 0 and 1, is {RmsNormEpsilon}");
+        if (Architecture == Architecture.Gpt2)
+        {
+            Addressable("max_position_embeddings", MaxPositions);
+            Addressable("hidden_size", 3L * HiddenSize); // c_attn
+        }
+        else
+        {
+            Require(HeadSize % 2 == 0, "head_dim", $"rotary positions turn pairs, but a head is {HeadSize} wide");
+            Require(RopeTheta is >= 1 and <= 1e12, "rope_theta", $"must lie in [1, 1e12], is {RopeTheta}");
+            Require(
+                (long)ContextLength * HeadSize <= int.MaxValue, "max_position_embeddings",
+                $"a rotary table of {ContextLength} positions for heads of {HeadSize} is too large");
+        }
+        Require(SlidingWindow is null or >= 1, "sliding_window", $"must be at least 1, is {SlidingWindow}");
+        Require(NormEpsilon is > 0 and < 1, "rms_norm_eps", $"must lie between 0 and 1, is {NormEpsilon}");
         Token("bos_token_id", BosTokenId);
         Token("eos_token_id", EosTokenId);
         Addressable("vocab_size", VocabSize);
         Addressable("intermediate_size", IntermediateSize);
         Addressable("head_dim", (long)Heads * HeadSize);
-        Require(
-            (long)MaxPositions * HeadSize <= int.MaxValue, "max_position_embeddings",
-            $"a rotary table of {MaxPositions} positions for heads of {HeadSize} is too large");
         return this;
 
         void Between(string key, int value, int least, int most) =>
@@ -87,7 +113,7 @@ public sealed partial record ModelConfig
         {
             if (!holds)
             {
-                throw new InputException(file, key, problem, "correct the configuration");
+                throw new InputException(file, Architecture == Architecture.Gpt2 ? Gpt2ConfigJson.KeyOf(key) : key, problem, "correct the configuration");
             }
         }
     }

@@ -1,0 +1,103 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using TinyDpo.Dpo;
+using TinyDpo.Models;
+
+namespace TinyDpo.Tests;
+
+/// <summary>The templates against what the models' own Jinja gives, written out, but for the token that begins a sequence.</summary>
+public class ChatTemplateTests
+{
+    private static readonly ChatMessage s_system = new("system", "S"), s_first = new("user", " q "), s_answer = new("assistant", "a "), s_second = new("user", "r");
+
+    private static IEnumerable<TestCaseData> Prompts()
+    {
+        yield return Row("chatml", "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n q <|im_end|>\n<|im_start|>assistant\na <|im_end|>\n"
+            + "<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n", "yes<|im_end|>\n");
+        yield return Row("llama-3", "<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|>"
+            + "<|start_header_id|>assistant<|end_header_id|>\n\na<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nr<|eot_id|>"
+            + "<|start_header_id|>assistant<|end_header_id|>\n\n", "yes<|eot_id|>");
+        yield return Row("llama-2", "[INST] <<SYS>>\nS\n<</SYS>>\n\nq [/INST] a </s><s>[INST] r [/INST]", " yes </s><s>");
+        yield return Row("mistral", "[INST] S\n\nq [/INST] a</s>[INST] r [/INST]", " yes</s>");
+
+        static TestCaseData Row(string name, string prompt, string completion) => new TestCaseData(name, prompt, completion).SetArgDisplayNames(name);
+    }
+
+    [TestCaseSource(nameof(Prompts))]
+    public void PromptAndCompletionAreThoseOfTheModelsTemplate(string name, string prompt, string completion)
+    {
+        var template = ChatTemplate.All.Single(t => t.Name == name);
+        ChatMessage[] messages = [s_system, s_first, s_answer, s_second];
+        Assert.That(template.RenderPrompt(messages), Is.EqualTo(prompt));
+        Assert.That(template.RenderCompletion(messages, [new("assistant", "yes")]), Is.EqualTo(completion));
+    }
+
+    [Test]
+    public void GemmaCallsTheAssistantModelAndHasNoSystem()
+    {
+        Assert.That(ChatTemplate.Gemma.RenderPrompt([s_first, s_answer, s_second]), Is.EqualTo(
+            "<start_of_turn>user\nq<end_of_turn>\n<start_of_turn>model\na<end_of_turn>\n<start_of_turn>user\nr<end_of_turn>\n<start_of_turn>model\n"));
+        Assert.That(() => ChatTemplate.Gemma.RenderPrompt([s_system, s_first]), Throws.TypeOf<ChatException>().With.Message.Contains("system"));
+        Assert.That(() => ChatTemplate.Llama2.RenderPrompt([s_first, s_second]), Throws.TypeOf<ChatException>().With.Message.Contains("alternation"));
+    }
+
+    [TestCase(null, "chatml")]
+    [TestCase("{% for m in messages %}{{'<|im_start|>' + m['role']}}", "chatml")]
+    [TestCase("{{ '<|start_header_id|>' }}", "llama-3")]
+    [TestCase("{{ '<<SYS>>' }}{{ '[INST]' }}", "llama-2")]
+    [TestCase("{{ '[INST] ' }}", "mistral")]
+    [TestCase("{{ '<start_of_turn>' }}", "gemma")]
+    [TestCase("{{ '### Instruction' }}", null)]
+    public void ATemplateIsRecognisedByWhatOnlyItContains(string? jinja, string? name) => Assert.That(ChatTemplate.Recognise(jinja)?.Name, Is.EqualTo(name));
+
+    /// <summary>From tokenizer_config.json to the ids of a row, and out again with the tokenizer.</summary>
+    [Test]
+    public void TheTokenizersTemplateIsUsedKeptAndRefusedWhereUnknown()
+    {
+        using var folder = new TemporaryFolder();
+        var tokenizer = Load("{{ '[INST] ' }}");
+        var row = JsonSerializer.Serialize(new
+        {
+            prompt = new[] { new { role = "user", content = "low" } },
+            chosen = new[] { new { role = "assistant", content = "lower" } },
+            rejected = new[] { new { role = "assistant", content = "newest" } },
+        });
+        File.WriteAllText(folder.File("rows.jsonl"), row);
+        var pair = PreferenceData.Read(folder.File("rows.jsonl"), tokenizer).Pairs[0];
+        Assert.That(tokenizer.Decode(pair.Prompt), Is.EqualTo("[INST] low [/INST]"));
+        Assert.That(pair.Chosen, Is.EqualTo([.. tokenizer.EncodeContinuation(" lower"), tokenizer.EosId]), "one end, as a token");
+        tokenizer.Save(folder.File("saved"));
+        Assert.That(TokenizerFile.Load(folder.File("saved")).ChatTemplate, Is.EqualTo("{{ '[INST] ' }}"));
+
+        tokenizer = Load("{{ '### Instruction' }}");
+        Assert.That(() => PreferenceData.Read(folder.File("rows.jsonl"), tokenizer), Throws.TypeOf<InputException>()
+            .With.Message.Contains("line 1: is a conversation, but the tokenizer's chat_template is none that is known").And.Message.Contains("--chat-template chatml|"));
+        var chosen = PreferenceData.Read(folder.File("rows.jsonl"), tokenizer, new PreferenceDataOptions { Template = ChatTemplate.Gemma }).Pairs[0];
+        Assert.That(tokenizer.Decode(chosen.Prompt), Does.StartWith("<start_of_turn>user\nlow"));
+
+        ITokenizer Load(string template)
+        {
+            TokenizersSamples.Trained().Save(folder.Path);
+            TokenizersSamples.Edit(folder.File("tokenizer_config.json"), root => root["chat_template"] = JsonValue.Create(template));
+            return TokenizerFile.Load(folder.Path);
+        }
+    }
+
+    /// <summary>Between turns Llama 2 and Mistral end a sequence: a tokenizer that would spell the end out is refused.</summary>
+    [Test]
+    public void AnEndBetweenTurnsMustBeAToken()
+    {
+        using var folder = new TemporaryFolder();
+        File.WriteAllText(folder.File("rows.jsonl"), JsonSerializer.Serialize(new
+        {
+            prompt = new[] { new { role = "user", content = "a" }, new { role = "assistant", content = "b" }, new { role = "user", content = "c" } },
+            chosen = new[] { new { role = "assistant", content = "d" } },
+            rejected = new[] { new { role = "assistant", content = "e" } },
+        }));
+        var options = new PreferenceDataOptions { Template = ChatTemplate.Mistral };
+        var pair = PreferenceData.Read(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "</s>"), options).Pairs[0];
+        Assert.That(pair.Prompt.Count(static id => id == ByteTokenizer.Eos), Is.EqualTo(1));
+        Assert.That(() => PreferenceData.Read(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "<end>"), options),
+            Throws.TypeOf<InputException>().With.Message.Contains("split_special_tokens"));
+    }
+}

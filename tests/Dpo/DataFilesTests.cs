@@ -1,0 +1,145 @@
+using System.IO.Compression;
+using System.Text;
+using System.Text.Json;
+using TinyDpo.Dpo;
+using TinyDpo.Models;
+
+namespace TinyDpo.Tests;
+
+/// <summary>The files that preferences come in: lines, lists, packed ones, transcripts, other projects' keys.</summary>
+public class DataFilesTests
+{
+    private const string Rows = """
+        {"prompt": "a", "chosen": "b", "rejected": "c"}
+        {"prompt": "d ] [ \" \\", "chosen": "e,", "rejected": "f}"}
+
+        """;
+
+    private TemporaryFolder _folder = null!;
+
+    [SetUp]
+    public void Open() => _folder = new TemporaryFolder();
+
+    [TearDown]
+    public void Close() => _folder.Dispose();
+
+    [Test]
+    public void LinesAndListsPackedOrNotAreTheSameRows()
+    {
+        var list = "\uFEFF \n[\n" + Rows.TrimEnd().Replace("}\n", "},\n\n") + "\n]\n";
+        var expected = Read("rows.jsonl", Encoding.UTF8.GetBytes(Rows));
+        Assert.That(expected.Select(static p => p.Line), Is.EqualTo(new[] { 1, 2 }));
+        var ofList = Read("rows.json", Encoding.UTF8.GetBytes(list));
+        Assert.That(ofList.Select(static p => p.Line), Is.EqualTo(new[] { 3, 5 }), "the lines on which the rows begin");
+        Assert.That(ofList.Select(Ids), Is.EqualTo(expected.Select(Ids)));
+        Assert.That(Read("rows.jsonl.gz", Packed(Encoding.UTF8.GetBytes(Rows))).Select(Ids), Is.EqualTo(expected.Select(Ids)));
+        Assert.That(Read("rows.json.gz", Packed(Encoding.UTF8.GetBytes(list))).Select(Ids), Is.EqualTo(expected.Select(Ids)));
+    }
+
+    /// <summary>Rows beyond every buffer: what is read in pieces must be what is there.</summary>
+    [Test]
+    public void ALongListIsReadInPieces()
+    {
+        var texts = Enumerable.Range(0, 300).Select(static i => new string((char)('a' + (i % 26)), 7 * i % 1500) + "\\\"]").ToArray();
+        var list = JsonSerializer.Serialize(texts.Select(static t => new { prompt = "p", chosen = "c" + t, rejected = "r" + t }));
+        var pairs = Read("long.json", Encoding.UTF8.GetBytes(list));
+        Assert.That(pairs.Select(static p => Encoding.UTF8.GetString([.. p.Chosen[1..^1].Select(static id => (byte)id)])), Is.EqualTo(texts));
+    }
+
+    [TestCase("[", "line 1: not valid JSON: the list does not end")]
+    [TestCase("[\n{\"a\": 1", "line 2: not valid JSON: the list does not end")]
+    [TestCase("[{},\n]", "line 2: not valid JSON: ']' is not expected here")]
+    [TestCase("[,{}]", "line 1: not valid JSON: ',' is not expected here")]
+    [TestCase("[{}] x", "'x' is not expected here")]
+    [TestCase("[\n{\n\"a\" 1}]", "line 3, byte 5: not valid JSON")]
+    [TestCase("[\n3]", "line 2: is not a JSON object")]
+    [TestCase("[{}\n{}]", "line 2, byte 1: not valid JSON")]
+    [TestCase("[]", "has no rows")]
+    public void AListThatIsNoneIsRefusedWithItsLine(string text, string message) =>
+        Assert.That(() => Read("bad.json", Encoding.UTF8.GetBytes(text.Replace("{}", Rows.Split('\n')[0]))), Throws.TypeOf<InputException>().With.Message.Contains(message));
+
+    [Test]
+    public void DamagedAndHostileGzipIsRefused()
+    {
+        var whole = Packed(Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(Rows, 1000))));
+        foreach (var damaged in new[] { whole[..(whole.Length / 2)], [.. whole[..20], .. new byte[40], .. whole[60..]], [0x1f, 0x8b, 1, 2, 3] })
+        {
+            Assert.That(() => Read("bad.gz", damaged), Throws.TypeOf<InputException>().With.Message.Contains("bad.gz"));
+        }
+        var bomb = Packed(new byte[1 << 26]);
+        Assert.That(bomb, Has.Length.LessThan(1 << 17));
+        Assert.That(() => Read("bomb.gz", bomb), Throws.TypeOf<InputException>().With.Message.Contains("unpacks to more than 200 times its size"));
+        bomb = Packed(Encoding.UTF8.GetBytes(new string('\n', 1 << 26)));
+        Assert.That(() => Read("bomb.gz", bomb), Throws.TypeOf<InputException>().With.Message.Contains("unpacks to more than 200 times its size"));
+    }
+
+    [Test]
+    public void ATranscriptsPromptEndsWithItsLastAssistant()
+    {
+        const string prompt = "\n\nHuman: Hi\n\nAssistant: Hello\n\nHuman: How?\n\nAssistant:";
+        var pair = ReadRow(new { chosen = prompt + " So.", rejected = prompt + " So what." });
+        Assert.That((Text(pair.Prompt[1..]), Text(pair.Chosen[..^1]), Text(pair.Rejected[..^1])), Is.EqualTo((prompt, " So.", " So what.")));
+        // Where the transcripts part before, what they share is the prompt.
+        pair = ReadRow(new { chosen = "\n\nHuman: A\n\nAssistant: b", rejected = "\n\nHuman: A\n\nAssistant: c\n\nHuman: d\n\nAssistant: e" });
+        Assert.That(Text(pair.Prompt[1..]), Is.EqualTo("\n\nHuman: A\n\nAssistant:"));
+        pair = ReadRow(new { chosen = "\n\nHuman: A\n\nAssistant: c\n\nHuman: d\n\nAssistant: e", rejected = "\n\nHuman: A\n\nAssistant: b" });
+        Assert.That(Text(pair.Prompt[1..]), Is.EqualTo("\n\nHuman: A\n\nAssistant:"));
+    }
+
+    [Test]
+    public void LlamaFactorysRowsAreConversations()
+    {
+        var pair = ReadRow(new
+        {
+            conversations = new[] { Turn("system", "s"), Turn("human", "q"), Turn("gpt", "a"), Turn("human", "r") },
+            chosen = Turn("gpt", "yes"),
+            rejected = Turn("gpt", "no"),
+        });
+        var expected = ReadRow(new
+        {
+            prompt = new object[] { Message("system", "s"), Message("user", "q"), Message("assistant", "a"), Message("user", "r") },
+            chosen = new[] { Message("assistant", "yes") },
+            rejected = new[] { Message("assistant", "no") },
+        });
+        Assert.That(Ids(pair), Is.EqualTo(Ids(expected)));
+        Assert.That(() => ReadRow(new { conversations = new[] { Turn("human", "q") }, chosen = Turn("human", "x"), rejected = Turn("gpt", "no") }),
+            Throws.TypeOf<InputException>().With.Message.Contains("line 1: 'chosen' answers with the role 'user'"));
+
+        static object Turn(string from, string value) => new { from, value };
+        static object Message(string role, string content) => new { role, content };
+    }
+
+    [Test]
+    public void LlamaFactorysDemonstrationIsReadWhole()
+    {
+        var path = Repository.Shared("data/preference/dpo_en_demo.json");
+        var tokenizer = TokenizerFile.Load(Repository.Shared("data/weights/stories260K-hf"));
+        var (pairs, summary) = PreferenceData.Read(path, tokenizer, new PreferenceDataOptions { MaxLength = 512, MaxPromptLength = 256 });
+        Assert.That((summary.Read, summary.Kept), Is.EqualTo((300, 300)));
+        Assert.That(summary.Truncated, Is.GreaterThan(200));
+        Assert.That(summary.Longest, Is.EqualTo(512));
+        Assert.That(pairs.Select(static p => p.Line), Is.Ordered.Ascending.And.Unique);
+    }
+
+    private PreferencePair[] Read(string name, byte[] bytes)
+    {
+        File.WriteAllBytes(_folder.File(name), bytes);
+        return PreferenceData.Read(_folder.File(name), new ByteTokenizer()).Pairs;
+    }
+
+    private PreferencePair ReadRow(object row) => Read("row.jsonl", JsonSerializer.SerializeToUtf8Bytes(row))[0];
+
+    private static byte[] Packed(byte[] bytes)
+    {
+        using var packed = new MemoryStream();
+        using (var gzip = new GZipStream(packed, CompressionLevel.SmallestSize))
+        {
+            gzip.Write(bytes);
+        }
+        return packed.ToArray();
+    }
+
+    private static int[][] Ids(PreferencePair pair) => [pair.Prompt, pair.Chosen, pair.Rejected];
+
+    private static string Text(int[] ids) => new ByteTokenizer().Decode(ids);
+}
