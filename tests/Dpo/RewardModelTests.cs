@@ -1,3 +1,4 @@
+using System.Text.Json;
 using TinyDpo.Cli;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
@@ -136,6 +137,20 @@ internal sealed class RewardModelTests
         var evaluation = RewardEvaluation.Measure(trained, PreferenceData.Read(data, tokenizer).Pairs);
         Assert.That(evaluation.Loss, Is.LessThan(0.9 * Math.Log(2)));
         Assert.That(line, Does.Contain(FormattableString.Invariant($"\"eval_rewards/accuracies\":{evaluation.Accuracy.Estimate}")));
+
+        var prompts = folder.File("prompts.txt");
+        File.WriteAllLines(prompts, ["the film was", "i liked"]);
+        var reward = "model:" + Path.Combine(whole, "model");
+        var samples = folder.File("samples.jsonl");
+        CommandLineRun.Of(
+            "eval", "--policy", model, "--reference", model, "--prompts", prompts, "--reward", reward, "--max-tokens", "6", "--samples", samples).Succeeded();
+        var scored = JsonElement.Parse(File.ReadLines(samples).First());
+        var (prompt, text) = (scored.GetProperty("prompt").GetString()!, scored.GetProperty("policy").GetString()!);
+        var group = new PromptGroup(tokenizer.Encode(prompt), [[.. tokenizer.EncodeContinuation(text), tokenizer.EosId]]);
+        Assert.That(scored.GetProperty("policy_reward").GetDouble(), Is.EqualTo(RewardScores.Measure(trained, [group])[0][0]));
+        Assert.That(
+            () => RewardSpec.Parse(reward, _backend).Score(new string('!', 100), "x"), Throws.InstanceOf<InputException>().With.Message.Contains("shorter"));
+        Assert.That(() => RewardSpec.Parse("model:" + model, _backend), Throws.InstanceOf<InputException>().With.Message.Contains("reward-model"));
 
         var weights = File.ReadAllBytes(Path.Combine(whole, "model", "model.safetensors"));
         Directory.Delete(Path.Combine(whole, "model"), recursive: true);

@@ -1,4 +1,5 @@
 using TinyDpo.Dpo;
+using TinyDpo.Kernels;
 using TinyDpo.Models;
 
 namespace TinyDpo.Tests;
@@ -44,13 +45,14 @@ public class RewardTests
     public void RewardsAreNamed()
     {
         using var folder = new TemporaryFolder();
+        using var backend = new CpuBackend(1);
         Lexicon(folder, "good\t2");
-        Assert.That(RewardSpec.Parse("world").Score("superb", " the plot was dull."),
+        Assert.That(RewardSpec.Parse("world", backend).Score("superb", " the plot was dull."),
             Is.EqualTo(ReviewWorld.Reward(" the plot was dull.")));
-        Assert.That(RewardSpec.Parse($"lexicon:{folder.File("lexicon.txt")}").Score("", "good"), Is.EqualTo(Normalised(2)));
-        foreach (var unknown in (string[])["", "World", "lexicon", "lexicon:", "lexicon:/nowhere/at/all"])
+        Assert.That(RewardSpec.Parse($"lexicon:{folder.File("lexicon.txt")}", backend).Score("", "good"), Is.EqualTo(Normalised(2)));
+        foreach (var unknown in (string[])["", "World", "lexicon", "lexicon:", "lexicon:/nowhere/at/all", "model:", "model:/nowhere/at/all"])
         {
-            Assert.That(() => RewardSpec.Parse(unknown), Throws.TypeOf<InputException>(), unknown);
+            Assert.That(() => RewardSpec.Parse(unknown, backend), Throws.TypeOf<InputException>(), unknown);
         }
     }
 

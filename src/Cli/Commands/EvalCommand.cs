@@ -30,7 +30,7 @@ internal static class EvalCommand
                 Reference = parsed.GetRequiredValue(reference),
                 Tokenizer = parsed.GetValue(tokenizer),
                 Prompts = parsed.GetRequiredValue(prompts),
-                Reward = RewardSpec.Parse(parsed.GetRequiredValue(reward)),
+                Reward = RewardSpec.Parse(parsed.GetRequiredValue(reward), backend),
                 Samples = parsed.GetValue(samples),
                 Generation = eosId => sampling.Read(parsed, eosId),
             };

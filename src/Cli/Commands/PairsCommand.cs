@@ -42,7 +42,7 @@ internal static class PairsCommand
                 Model = parsed.GetRequiredValue(model),
                 Tokenizer = parsed.GetValue(tokenizer),
                 Prompts = parsed.GetRequiredValue(prompts),
-                Reward = RewardSpec.Parse(parsed.GetRequiredValue(reward)),
+                Reward = RewardSpec.Parse(parsed.GetRequiredValue(reward), backend),
                 Out = parsed.GetRequiredValue(file),
                 Options = eosId => new PairSamplerOptions
                 {

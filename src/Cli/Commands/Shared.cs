@@ -15,9 +15,9 @@ internal static class Shared
 
     public static Option<string> Reward() => new("--reward")
     {
-        Description = "world, or lexicon:FILE.",
+        Description = RewardSpec.Takes + ".",
         HelpName = "REWARD",
         Required = true,
-        CustomParser = static result => CommonOptions.Parse(result, static text => (RewardSpec.IsKnown(text), text), "world or lexicon:FILE"),
+        CustomParser = static result => CommonOptions.Parse(result, static text => (RewardSpec.IsKnown(text), text), RewardSpec.Takes),
     };
 }

@@ -82,23 +82,3 @@ public sealed class LexiconReward : IReward
     // Symbols such as $ and ~ too: the ASCII set that Python's string.punctuation names.
     private static bool IsPunctuation(char c) => char.IsPunctuation(c) || (char.IsAscii(c) && char.IsSymbol(c));
 }
-
-/// <summary>Names of rewards as the command line takes them.</summary>
-public static class RewardSpec
-{
-    private const string World = "world";
-    private const string Lexicon = "lexicon:";
-
-    /// <summary>Whether <see cref="Parse"/> knows the name; the file is another matter.</summary>
-    public static bool IsKnown(string spec) =>
-        spec == World || (spec.StartsWith(Lexicon, StringComparison.Ordinal) && spec.Length > Lexicon.Length);
-
-    /// <summary><c>world</c>, or <c>lexicon:FILE</c>.</summary>
-    /// <exception cref="InputException">The name is unknown, or the file is not a lexicon.</exception>
-    public static IReward Parse(string spec) => spec switch
-    {
-        World => new WorldReward(),
-        _ when IsKnown(spec) => LexiconReward.Read(spec[Lexicon.Length..]),
-        _ => throw new InputException($"reward '{spec}'", null, "there is no such reward", "give world or lexicon:FILE"),
-    };
-}
