@@ -132,13 +132,20 @@ internal sealed class BadInputTests
     {
         var folder = Directory.CreateDirectory(_folder.File("earlier/checkpoint-7")).Parent!.FullName;
         Fails(["dpo", "--model", _model, "--data", _pairs, "--out", folder], Path.Combine(folder, "checkpoint-7"), "--resume", "another --out");
-        File.WriteAllText(Path.Combine(folder, "checkpoint-7", "trainer_state.json"), """{"Step": 7, "Key": "another"}""");
+        Fails(["dpo", "--model", _model, "--data", _pairs, "--out", folder, "--resume"], Path.Combine(folder, "checkpoint-7", Checksums.Name), "delete this folder");
+        State("""{"Step": 7, "Key": "another"}""");
         Fails(
             ["dpo", "--model", _model, "--data", _pairs, "--out", folder, "--resume"],
             Path.Combine(folder, "checkpoint-7", "trainer_state.json"), "another --out");
-        File.WriteAllText(Path.Combine(folder, "checkpoint-7", "trainer_state.json"), """{"Step": """);
+        State("""{"Step": """);
         Fails(["dpo", "--model", _model, "--data", _pairs, "--out", folder, "--resume"], "trainer_state.json", "not valid JSON");
         Assert.That(File.Exists(Path.Combine(folder, "metrics.jsonl")), Is.False);
+
+        void State(string text)
+        {
+            File.WriteAllText(Path.Combine(folder, "checkpoint-7", "trainer_state.json"), text);
+            Checksums.Write(Path.Combine(folder, "checkpoint-7"));
+        }
     }
 
     [Test]

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using TinyDpo.Kernels;
 
 namespace TinyDpo.Dpo;
@@ -24,6 +25,9 @@ public sealed record RooflineRow(string Kernel, string Shape, int Calls, double 
 /// <param name="Bandwidth">Bytes a second from memory: <see cref="MemoryBandwidth"/>; measured likewise.</param>
 public sealed record StepRoofline(IReadOnlyList<RooflineRow> Rows, double StepSeconds, double BetweenSeconds, double Peak, double Bandwidth)
 {
+    // The clock may stand still in a short kernel.
+    private static readonly double s_tick = 1.0 / Stopwatch.Frequency;
+
     /// <summary>The share of its limit that a kernel reaches: the lower of the peak and what the bandwidth allows at its intensity.</summary>
     public double OfLimit(RooflineRow row) => Math.Max(row.FlopsPerSecond / Peak, row.BytesPerSecond / Bandwidth);
 
@@ -39,7 +43,7 @@ public sealed record StepRoofline(IReadOnlyList<RooflineRow> Rows, double StepSe
             inKernels.Add(measured.Costs.Sum(static c => c.Seconds));
             foreach (var cost in measured.Costs)
             {
-                var row = new RooflineRow(cost.Kernel, cost.Shape, cost.Calls, cost.Seconds, cost.Flops, cost.Bytes);
+                var row = new RooflineRow(cost.Kernel, cost.Shape, cost.Calls, Math.Max(cost.Seconds, s_tick), cost.Flops, cost.Bytes);
                 if (!rows.TryGetValue((cost.Kernel, cost.Shape), out var best) || row.Seconds < best.Seconds)
                 {
                     rows[(cost.Kernel, cost.Shape)] = row;

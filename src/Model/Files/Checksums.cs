@@ -21,6 +21,10 @@ public static class Checksums
     public static void Verify(string folder)
     {
         var manifest = Path.Combine(folder, Name);
+        if (!File.Exists(manifest))
+        {
+            throw new InputException(manifest, null, "is missing: the folder is torn, or of an earlier version", Remedy);
+        }
         using var json = JsonInput.ReadFile(manifest);
         if (json.RootElement.ValueKind != JsonValueKind.Object || json.RootElement.EnumerateObject().Any(static e => e.Value.ValueKind != JsonValueKind.String))
         {

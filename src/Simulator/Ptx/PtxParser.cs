@@ -1,10 +1,13 @@
 using System.Globalization;
+using System.Numerics;
 
 namespace TinyDpo.Simulator;
 
 /// <summary>Reads PTX as clang and nvcc write it: entries with their registers, shared memory and instructions. No functions, no data.</summary>
 internal sealed class PtxParser
 {
+    private const int MostAlignment = 128;
+
     private readonly PtxTokens _tokens;
     private readonly Dictionary<int, string> _files = [];
     private readonly List<PtxShared> _moduleShared = [];
@@ -134,7 +137,7 @@ internal sealed class PtxParser
                 switch (token.Text)
                 {
                     case ".align":
-                        align = _tokens.TakeInt();
+                        align = Alignment();
                         break;
                     case ".ptr" or ".global" or ".shared" or ".const":
                         break;
@@ -150,6 +153,10 @@ internal sealed class PtxParser
                         name = token.Text;
                         break;
                 }
+            }
+            if (align == 0)
+            {
+                throw Unknown(_tokens.Peek, "a parameter has no type");
             }
             offset = (offset + align - 1) / align * align;
             parameters.Add(new PtxParameter(name, offset, bytes));
@@ -169,7 +176,7 @@ internal sealed class PtxParser
             var token = _tokens.Take();
             if (token.Text == ".align")
             {
-                align = _tokens.TakeInt();
+                align = Alignment();
             }
             else if (token.Text.StartsWith('.'))
             {
@@ -189,6 +196,13 @@ internal sealed class PtxParser
                 return new PtxShared(token.Text, align, bytes, dynamic);
             }
         }
+    }
+
+    private int Alignment()
+    {
+        var token = _tokens.Peek;
+        var align = _tokens.TakeInt();
+        return align is >= 1 and <= MostAlignment && BitOperations.IsPow2(align) ? align : throw Unknown(token, $"no alignment of {align} bytes");
     }
 
     private static int BytesOf(PtxToken type) => type.Text switch
