@@ -109,6 +109,12 @@ public class DataFilesTests
         static object Message(string role, string content) => new { role, content };
     }
 
+    /// <summary>Found by the fuzz harness: a role or an id with line ends in it came into the message as it was.</summary>
+    [TestCase("""{"prompt": [{"role": "user", "content": "q"}], "chosen": [{"role": "a\nb", "content": "x"}], "rejected": [{"role": "a", "content": "y"}]}""")]
+    [TestCase("[{\"prompt_ids\": [[\n1]], \"chosen_ids\": [1], \"rejected_ids\": [1]}]")]
+    public void WhatARowHoldsIsOneLineInAMessage(string text) =>
+        Assert.That(() => Read("bad.json", Encoding.UTF8.GetBytes(text)), Throws.TypeOf<InputException>().With.Message.Not.Contains("\n"));
+
     [Test]
     public void LlamaFactorysDemonstrationIsReadWhole()
     {

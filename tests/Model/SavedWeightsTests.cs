@@ -97,6 +97,7 @@ public class SavedWeightsTests
     }
 
     [TestCase("\"model.norm.weight\": \"b.safetensors\"", "\"model.norm.weight\": \"../b.safetensors\"", "'../b.safetensors' is no plain file name")]
+    [TestCase("\"model.norm.weight\": \"b.safetensors\"", "\"model.norm.weight\": \"b\\n.safetensors\"", "'b?.safetensors' is no plain file name")]
     [TestCase("\"model.norm.weight\": \"b.safetensors\"", "\"model.norm.weight\": \"a.safetensors\"", "'a.safetensors' has no such tensor")]
     [TestCase("\"model.norm.weight\": \"b.safetensors\"", "\"model.norm.weight\": \"c.safetensors\"", "there is no such file")]
     [TestCase("\"model.embed_tokens.weight\": \"a.safetensors\", ", "", "'model.embed_tokens.weight': is not in model.safetensors.index.json")]

@@ -141,6 +141,18 @@ public class TokenizersFileTests
             """{ "type": "TemplateProcessing", "single": [{ "Sequence": { "id": "A" } }, { "SpecialToken": { "id": "<pad>" } }] }"""));
     }
 
+    /// <summary>Found by the fuzz harness: the search for a key stumbled over another's escape.</summary>
+    [Test]
+    public void AKeyWithHalfASurrogatePairIsRefused()
+    {
+        TokenizersSamples.Trained().Save(folder.Path);
+        var file = folder.File("tokenizer.json");
+        var text = File.ReadAllText(file);
+        // Behind every key that is searched for, and so met by each search for one that is absent.
+        File.WriteAllText(folder.File("t.json"), text[..(text.LastIndexOf('}') - 1)] + ", \"pre_token\\ud800\": 1 }");
+        Assert.That(() => TokenizerFile.Load(folder.File("t.json")), Throws.TypeOf<InputException>().With.Message.Contains("surrogate"));
+    }
+
     [TestCase("\"a\": 9999", "the piece \"a\" has the ids 9999 and 66")]
     [TestCase("\"\\ud800\": 9999", "holds half a surrogate pair")]
     public void APieceThatNoDictionaryCouldHoldIsRefused(string entry, string problem)

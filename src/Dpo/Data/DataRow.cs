@@ -61,7 +61,7 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
         {
             if (item.ValueKind != JsonValueKind.Number || !item.TryGetInt32(out ids[position]))
             {
-                throw Error($"'{key}' holds {item.GetRawText()} at position {position}, which is no token id", "use whole numbers from 0");
+                throw Error($"'{key}' holds {Quoted.Text(item.GetRawText())} at position {position}, which is no token id", "use whole numbers from 0");
             }
             position++;
         }
@@ -133,7 +133,7 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             throw Error($"'{key}' is an empty completion", "give its messages content, or remove the row");
         }
         var text = Rendered(template => template.RenderCompletion(prompt, completion))
-            ?? throw Error($"'{key}' answers with the role '{completion[0].Role}'",
+            ?? throw Error($"'{key}' answers with the role {Quoted.Name(completion[0].Role)}",
                 "let the first message after the prompt be the assistant's");
         // An end of sequence is put there in any case.
         return Template.TurnEnd.Contains("</s>", StringComparison.Ordinal) && text.EndsWith(Template.TurnEnd, StringComparison.Ordinal)

@@ -48,7 +48,7 @@ public sealed record Workload(string Path, ModelConfig Config, PreferencePair[] 
             }
             return value.ValueKind == JsonValueKind.Number && value.TryGetDouble(out var number) && allows(number)
                 ? number
-                : throw new InputException(path, key, $"is {value.GetRawText()}", $"give {what}");
+                : throw new InputException(path, key, $"is {Quoted.Text(value.GetRawText())}", $"give {what}");
         }
 
         int[] Ids(JsonElement pair, string key, int index)

@@ -3,7 +3,7 @@ using System.Text;
 namespace TinyDpo.Models;
 
 /// <summary>Text from outside inside a message: on one line and of bounded length, whatever the file held.</summary>
-internal static class Quoted
+public static class Quoted
 {
     private const int MaxLength = 120;
 

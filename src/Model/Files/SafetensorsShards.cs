@@ -66,7 +66,7 @@ public sealed class SafetensorsShards : IDisposable
                 if (!files.TryGetValue(shard, out var file))
                 {
                     // A shard lies beside its index, and nowhere else.
-                    if (shard.Length == 0 || shard.AsSpan().ContainsAny('/', '\\') || shard is "." or "..")
+                    if (shard.Length == 0 || shard.AsSpan().ContainsAny('/', '\\') || shard is "." or ".." || shard.Any(char.IsControl))
                     {
                         throw new InputException(index, $"weight_map.{Quoted.Text(entry.Name)}", $"{Quoted.Name(shard)} is no plain file name", remedy);
                     }

@@ -31,9 +31,16 @@ internal readonly record struct JsonPlace(string File, string Place, JsonElement
     }
 
     /// <summary>A member of an object, or null where it is absent or null.</summary>
-    public JsonPlace? this[string name] =>
-        Expect(JsonValueKind.Object, "an object").Value.TryGetProperty(name, out var member) && member.ValueKind != JsonValueKind.Null
-            ? Below(name, member) : null;
+    public JsonPlace? this[string name]
+    {
+        get
+        {
+            // The search unescapes the names that it passes, too.
+            var value = Expect(JsonValueKind.Object, "an object").Value;
+            var member = Unescaped(() => value.TryGetProperty(name, out var found) ? found : default);
+            return member.ValueKind is JsonValueKind.Undefined or JsonValueKind.Null ? null : Below(name, member);
+        }
+    }
 
     public JsonPlace Required(string name) => this[name] ?? throw Error($"has no \"{name}\"", "is this the right file?");
 
@@ -92,7 +99,7 @@ internal readonly record struct JsonPlace(string File, string Place, JsonElement
         Value.ValueKind == kind ? this : throw Error($"is not {what}", "is this the right file?");
 
     // An escape such as \ud800 alone is valid JSON, but no text.
-    private string Unescaped(Func<string> read)
+    private T Unescaped<T>(Func<T> read)
     {
         try
         {
