@@ -31,7 +31,9 @@ public class LoraCommandTests
             Is.EquivalentTo(new[] { "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json" }));
         CommandLineRun.Of("merge", "--model", _folder.File("run/model"), "--out", _folder.File("merged")).Succeeded();
         Train("whole", "--lora-merge").Succeeded();
-        Assert.That(Weights("whole/model"), Is.EqualTo(Weights("merged")), "merged at once or later: the same bits");
+        // Files hold single precision: in the double build adapters that went through one are rounded before they are merged.
+        var rounding = sizeof(Real) == sizeof(float) ? 0 : 1e-7;
+        Assert.That(Weights("whole/model"), Is.EqualTo(Weights("merged")).Within(rounding), "merged at once or later: the same bits");
         Assert.That(Weights("merged"), Is.Not.EqualTo(Weights("base")));
         var (adapters, merged) = (Margins("run/model"), Margins("merged"));
         Assert.That(adapters.Zip(merged, static (a, b) => Math.Abs(a - b)).Max(), Is.LessThan(1e-5));

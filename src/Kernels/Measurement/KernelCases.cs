@@ -142,7 +142,7 @@ public static class KernelCases
         var step = new AdamWStep((Real)1e-4, (Real)0.9, (Real)0.999, (Real)1e-8, (Real)0.01, (Real)0.1, (Real)0.001);
         return new KernelSpec("AdamW", $"{n}", backend => new KernelCase(
             backend, streams: true, [n, n, n, n], result: 2, (b, x) => b.AdamW(x[0], x[1], 1, x[2], x[3], step),
-            x => Enumerable.Range(0, n).Select(i => (i, (0.9f * x[2][i]) + ((1 - 0.9f) * x[1][i]))),
+            x => Enumerable.Range(0, n).Select(i => (i, (step.Beta1 * x[2][i]) + ((1.0 - step.Beta1) * x[1][i]))),
             fill: static (buffer, i) => (buffer == 3 ? 1 : -1) + ((buffer == 3 ? 1 : 2) * Philox.Uniform(0, RandomPurpose.Test, 0, buffer, i))));
     }
 
