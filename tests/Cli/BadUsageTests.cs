@@ -87,6 +87,9 @@ internal sealed class BadUsageTests
     [TestCase("oracle")]
     [TestCase("bench")]
     [TestCase("bench step")]
+    [TestCase("bench sample")]
+    [TestCase("bench kernels")]
+    [TestCase("bench roofline")]
     [TestCase("profile")]
     [TestCase("devices")]
     public void HelpOfEveryCommandDescribesEveryOption(string command)

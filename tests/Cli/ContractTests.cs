@@ -149,6 +149,17 @@ internal sealed class ContractTests
     }
 
     [Test]
+    public void BenchSampleCountsTokens()
+    {
+        TinyModelFolder.Save(_folder.File("sampled"));
+        var run = CommandLineRun.Of(
+            "bench", "sample", "--model", _folder.File("sampled"), "--sequences", "3", "--max-tokens", "5", "--rounds", "1", "--threads", "1").Succeeded();
+        var line = JsonElement.Parse(run.Lines.Single());
+        Assert.That(Keys(line), Is.EqualTo(new[] { "sequences", "threads", "tokens_per_s" }));
+        Assert.That(line.GetProperty("tokens_per_s").GetDouble(), Is.GreaterThan(0));
+    }
+
+    [Test]
     public void BenchRooflineHasARowAKernel()
     {
         File.WriteAllText(_folder.File("workload.json"), TinyWorkload.Json);

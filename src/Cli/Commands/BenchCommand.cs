@@ -8,7 +8,7 @@ namespace TinyDpo.Cli;
 /// <summary>tinydpo bench: how long things take.</summary>
 internal static class BenchCommand
 {
-    public static Command Create() => new("bench", "Measure.") { Step(), Kernels(), Roofline() };
+    public static Command Create() => new("bench", "Measure.") { Step(), Sample(), Kernels(), Roofline() };
 
     private static Command Step()
     {
@@ -80,6 +80,27 @@ internal static class BenchCommand
             using var backend = new CpuBackend(parsed.GetValue(threads) ?? CommonOptions.DefaultThreads());
             var specs = KernelCases.All().Where(s => s.Kernel.Contains(parsed.GetValue(filter) ?? "", StringComparison.OrdinalIgnoreCase));
             return KernelRows.Print(KernelTable.Run(backend, specs), parsed.GetValue(json)) ? CommandLine.Success : CommandLine.Failure;
+        });
+        return command;
+    }
+
+    private static Command Sample()
+    {
+        var model = CommonOptions.Model();
+        var tokenizer = CommonOptions.Tokenizer();
+        var sequences = CommonOptions.Positive("--sequences", "Sampled side by side.", 1);
+        var tokens = CommonOptions.Positive("--max-tokens", "Of each sequence.", 256);
+        var rounds = CommonOptions.Positive("--rounds", "Counted rounds, after one of warm-up.", 5);
+        var command = new Command("sample", "Time sampling, tokens a second.") { model, tokenizer, sequences, tokens, rounds };
+        var device = new DeviceFlags(command);
+        command.SetAction(parsed =>
+        {
+            using var backend = device.Open(parsed);
+            var (loaded, itsTokenizer) = ModelFile.Load(parsed.GetRequiredValue(model), backend, parsed.GetValue(tokenizer));
+            var rate = SampleBenchmark.TokensPerSecond(
+                loaded, parsed.GetValue(sequences), parsed.GetValue(tokens), parsed.GetValue(rounds), itsTokenizer.BosId ?? itsTokenizer.EosId);
+            JsonLine.Write(new { sequences = parsed.GetValue(sequences), threads = device.Threads(parsed), tokens_per_s = Math.Round(rate) });
+            return CommandLine.Success;
         });
         return command;
     }

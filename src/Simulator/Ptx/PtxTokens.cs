@@ -58,9 +58,10 @@ internal sealed class PtxTokens
 
     private PtxToken Last => _tokens.Count > 0 ? End with { Line = _tokens[^1].Line } : End;
 
+    /// <exception cref="SimulationException">No token is left.</exception>
     public PtxToken Take()
     {
-        var token = Peek;
+        var token = AtEnd ? throw new SimulationException($"kernels.ptx:{Peek.Line}: the text ends too early") : Peek;
         _next++;
         return token;
     }
