@@ -31,6 +31,19 @@ internal static class CommonOptions
 
     public static Option<string> Out(string description) => new("--out") { Description = description, HelpName = "PATH", Required = true };
 
+    public static Option<string?> EvalData() => new("--eval-data") { Description = "Held-out pairs, measured before and after as eval_*.", HelpName = "FILE.jsonl" };
+
+    public static Option<bool> Resume() => new("--resume") { Description = "Go on from the newest checkpoint in --out." };
+
+    public static Option<int?> MaxLength() => Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
+
+    public static Option<int?> MaxPromptLength() => Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
+
+    public static Option<int> TokenBudget() =>
+        Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+
+    public static Argument<string> Workload() => new("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
+
     public static Option<string?> TensorBoard() => new("--tensorboard") { Description = "Write the metrics as a TensorBoard event file into this folder too.", HelpName = "DIR" };
 
     public static Option<ulong> Seed(ulong value = 0) => new("--seed")

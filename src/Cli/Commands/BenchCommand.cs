@@ -12,7 +12,7 @@ internal static class BenchCommand
 
     private static Command Step()
     {
-        var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
+        var workload = CommonOptions.Workload();
         var weights = new Option<string?>("--weights") { Description = "Starting weights under Hugging Face's names; default: from the seed.", HelpName = "FILE.safetensors" };
         var steps = CommonOptions.Positive("--steps", "Counted steps, after 2 of warm-up.", 12);
         var command = new Command("step", "Time whole DPO steps on one batch.") { workload, weights, steps };
@@ -45,7 +45,7 @@ internal static class BenchCommand
 
     private static Command Roofline()
     {
-        var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
+        var workload = CommonOptions.Workload();
         var steps = CommonOptions.Positive("--steps", "Counted steps, after 2 of warm-up; each kernel shows its fastest.", 12);
         var threads = CommonOptions.Threads();
         var json = new Option<bool>("--json") { Description = "A JSON object a kernel." };

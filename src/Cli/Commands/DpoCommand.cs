@@ -25,16 +25,16 @@ internal static class DpoCommand
         var tokenizer = CommonOptions.Tokenizer();
         var reference = new Option<string?>("--reference") { Description = "Another reference than the model itself.", HelpName = "MODEL" };
         var data = CommonOptions.Data("Pairs: {prompt, chosen, rejected} and its relatives.");
-        var evalData = new Option<string?>("--eval-data") { Description = "Held-out pairs, measured before and after as eval_*.", HelpName = "FILE.jsonl" };
+        var evalData = CommonOptions.EvalData();
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var tensorBoard = CommonOptions.TensorBoard();
         var dashboard = new Option<bool>("--dashboard") { Description = "Serve the report on 127.0.0.1 while training; the address goes to stderr." };
-        var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
+        var resume = CommonOptions.Resume();
         var preset = new Choice<TrainingOptions?>(
             "--preset", "paper: the paper's batch, optimiser, rate, warm-up and clipping, where not given.", "none", ("none", null), ("paper", s_paper));
-        var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
-        var maxPrompt = CommonOptions.Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
-        var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var maxLength = CommonOptions.MaxLength();
+        var maxPrompt = CommonOptions.MaxPromptLength();
+        var budget = CommonOptions.TokenBudget();
         var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("dpo", "Preference training of a model on pairs: Direct Preference Optimization, or another loss.")

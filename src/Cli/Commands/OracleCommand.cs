@@ -8,7 +8,7 @@ internal static class OracleCommand
 {
     public static Command Create()
     {
-        var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
+        var workload = CommonOptions.Workload();
         var weights = new Argument<string>("ORACLE.safetensors") { Description = "Weights policy.* and reference.*." };
         var output = new Argument<string>("OUT.safetensors") { Description = "Gets logps.policy, logps.reference, loss and grad.*." };
         var command = new Command("oracle", "Log-probs, loss and every gradient of one DPO step, for comparison with another implementation.")

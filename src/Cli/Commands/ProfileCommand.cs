@@ -13,7 +13,7 @@ internal static class ProfileCommand
 {
     public static Command Create()
     {
-        var workload = new Argument<string>("WORKLOAD.json") { Description = "Shape, seed, beta and pairs." };
+        var workload = CommonOptions.Workload();
         var weights = new Option<string?>("--weights") { Description = "Starting weights under Hugging Face's names; default: from the seed.", HelpName = "FILE.safetensors" };
         var steps = CommonOptions.Positive("--steps", "DPO steps to count.", 1);
         var gpu = new Choice<string>(

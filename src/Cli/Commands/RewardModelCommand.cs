@@ -11,13 +11,13 @@ internal static class RewardModelCommand
         var model = CommonOptions.Model();
         var tokenizer = CommonOptions.Tokenizer();
         var data = CommonOptions.Data("Pairs: {prompt, chosen, rejected} and its relatives.");
-        var evalData = new Option<string?>("--eval-data") { Description = "Held-out pairs, measured before and after as eval_*.", HelpName = "FILE.jsonl" };
+        var evalData = CommonOptions.EvalData();
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var tensorBoard = CommonOptions.TensorBoard();
-        var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
-        var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
-        var maxPrompt = CommonOptions.Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);
-        var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var resume = CommonOptions.Resume();
+        var maxLength = CommonOptions.MaxLength();
+        var maxPrompt = CommonOptions.MaxPromptLength();
+        var budget = CommonOptions.TokenBudget();
         var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("reward-model", "Train a reward model on pairs: a scalar head in place of the output head, Bradley-Terry's loss.")

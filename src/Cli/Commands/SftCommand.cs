@@ -14,9 +14,9 @@ internal static class SftCommand
         var data = CommonOptions.Data("Rows {prompt, completion} or {text}.");
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var tensorBoard = CommonOptions.TensorBoard();
-        var resume = new Option<bool>("--resume") { Description = "Go on from the newest checkpoint in --out." };
-        var maxLength = CommonOptions.Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
-        var budget = CommonOptions.Positive("--token-budget", "The most tokens run at a time; batches are cut into micro-batches.", SftTask.DefaultTokenBudget);
+        var resume = CommonOptions.Resume();
+        var maxLength = CommonOptions.MaxLength();
+        var budget = CommonOptions.TokenBudget();
         var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("sft", "Supervised fine-tuning, or training from scratch.")
