@@ -25,24 +25,31 @@ public abstract class KernelBenchmarks
         _backend = new CpuBackend(Threads);
         _scope = new MemoryScope(_backend);
         _case = Kernel.Create(_backend);
-        _limit = Limit();
+        Prepared(_case);
+        _limit = _case.MeasureLimit();
     }
 
     [Benchmark]
-    public void TinyDpo() => _case!.Run();
+    public void Call() => _case!.Run();
 
     [GlobalCleanup]
     public void Finish()
     {
         Measurements.Add(
-            Measurements.Name(nameof(TinyDpo), (nameof(Kernel), Kernel), (nameof(Threads), Threads)),
-            new Measurement(_case!.Work, _case.Streams ? "GB/s" : "GFLOP/s", Math.Max(_limit, Limit()), _case.Error()));
+            Measurements.Name(nameof(Call), Parameters()),
+            new Measurement(_case!.Work, _case.Streams ? "GB/s" : "GFLOP/s", Math.Max(_limit, _case.MeasureLimit()), _case.Error()));
         _case.Dispose();
         _scope!.Dispose();
         _backend!.Dispose();
     }
 
-    private double Limit() => _case!.Streams ? _backend!.MeasureBandwidth() : _backend!.MeasurePeak();
+    /// <summary>Called before the timing.</summary>
+    protected virtual void Prepared(KernelCase made)
+    {
+    }
+
+    /// <summary>What tells this benchmark from the class's others.</summary>
+    protected virtual IEnumerable<(string Name, object Value)> Parameters() => [(nameof(Kernel), Kernel), (nameof(Threads), Threads)];
 }
 
 public class AttentionBenchmarks : KernelBenchmarks

@@ -14,19 +14,17 @@ internal sealed record Measurement(double Work, string Unit, double? Limit, doub
 /// <summary>Measurements by the name of their benchmark: BenchmarkDotNet has no place for them in its own results.</summary>
 internal static class Measurements
 {
-    private const double MostOfLimit = Kernels.KernelTable.MostOfLimit;
-
     private static readonly Dictionary<string, Measurement> s_found = [];
     private static readonly Dictionary<string, double> s_shares = [];
 
     public static void Add(string name, Measurement measurement) => s_found[name] = measurement;
 
     public static Measurement? Of(BenchmarkCase benchmark) =>
-        s_found.GetValueOrDefault($"{benchmark.Descriptor.WorkloadMethod.Name} {benchmark.Parameters.ValueInfo}");
+        s_found.GetValueOrDefault(Name(benchmark.Descriptor.WorkloadMethod.Name, benchmark.Parameters.Items.Select(static p => (p.Name, p.Value))));
 
     /// <summary>The name under which the columns look for what a method with these parameters found.</summary>
-    public static string Name(string method, params (string Name, object Value)[] parameters) =>
-        $"{method} [{string.Join(", ", parameters.Select(static p => $"{p.Name}={p.Value}"))}]";
+    public static string Name(string method, IEnumerable<(string Name, object Value)> parameters) =>
+        $"{method} [{string.Join(", ", parameters.OrderBy(static p => p.Name, StringComparer.Ordinal).Select(static p => $"{p.Name}={p.Value}"))}]";
 
     public static double? Rate(Summary summary, BenchmarkCase benchmark) =>
         Of(benchmark) is { } m && summary[benchmark]?.ResultStatistics is { } s ? m.Work / (s.Median / 1e9) : null;
@@ -42,7 +40,7 @@ internal static class Measurements
     }
 
     /// <summary>Benchmarks that were faster than is possible, among those whose rows were shown.</summary>
-    public static IReadOnlyList<string> BeyondTheLimit() => [.. s_shares.Where(static s => s.Value > MostOfLimit).Select(static s => s.Key)];
+    public static IReadOnlyList<string> BeyondTheLimit() => [.. s_shares.Where(static s => s.Value > Kernels.KernelTable.MostOfLimit).Select(static s => s.Key)];
 }
 
 internal abstract class MeasurementColumn(string name, string legend) : IColumn

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using TinyDpo.Kernels;
 
 namespace TinyDpo.Bench;
 
@@ -14,9 +15,9 @@ internal static unsafe partial class OpenBlas
     public static partial void SetThreads(int threads);
 
     /// <summary>C [m, n] = op(A) op(B), row-major and dense.</summary>
-    public static void Gemm(bool transA, bool transB, int m, int n, int k, Real* a, Real* b, Real* c) =>
-        Sgemm(RowMajor, transA ? Transpose : NoTranspose, transB ? Transpose : NoTranspose, m, n, k, 1, (float*)a, transA ? m : k, (float*)b,
-            transB ? k : n, 0, (float*)c, n);
+    public static void Gemm(ProductSpec p, Real* a, Real* b, Real* c) => Sgemm(
+        RowMajor, p.TransA ? Transpose : NoTranspose, p.TransB ? Transpose : NoTranspose, p.M, p.N, p.K, 1, (float*)a, p.TransA ? p.M : p.K, (float*)b,
+        p.TransB ? p.K : p.N, 0, (float*)c, p.N);
 
     [LibraryImport(Library, EntryPoint = "cblas_sgemm")]
     private static partial void Sgemm(

@@ -61,7 +61,7 @@ public class StepBenchmarks
     public void Finish()
     {
         Measurements.Add(
-            Measurements.Name(nameof(Step), (nameof(Threads), Threads)),
+            Measurements.Name(nameof(Step), [(nameof(Threads), Threads)]),
             new Measurement(_flops, "GFLOP/s", Math.Max(_limit, _backend!.MeasurePeak()), null));
         _backend.Dispose();
     }

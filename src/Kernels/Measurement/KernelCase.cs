@@ -13,9 +13,9 @@ public sealed class KernelCase : IDisposable
     private readonly MemoryScope _scope;
     private readonly DeviceBuffer[][] _sets;
     private readonly Real[][] _contents;
-    private readonly Action<IBackend, DeviceBuffer[]> _call;
     private readonly Func<double[][], IEnumerable<(int Index, double Value)>> _expected;
     private readonly int _result;
+    private Action<IBackend, DeviceBuffer[]> _call;
     private int _next;
 
     /// <param name="backend">Where it runs.</param>
@@ -58,6 +58,12 @@ public sealed class KernelCase : IDisposable
 
     /// <summary>What is compared with the limit: bytes where it streams, else operations.</summary>
     public double Work => Streams ? Bytes : Flops;
+
+    /// <summary>Work a second that the machine can do at most, measured now.</summary>
+    public double MeasureLimit() => Streams ? _backend.MeasureBandwidth() : _backend.MeasurePeak();
+
+    /// <summary>From now on the result is computed by other means, a rival's; it is held against the same numbers.</summary>
+    public void Replace(Action<DeviceBuffer[]> call) => _call = (_, buffers) => call(buffers);
 
     public void Run()
     {

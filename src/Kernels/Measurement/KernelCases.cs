@@ -1,10 +1,19 @@
 namespace TinyDpo.Kernels;
 
 /// <summary>A kernel and a shape, from which a <see cref="KernelCase"/> is made.</summary>
-public sealed record KernelSpec(string Kernel, string Shape, Func<CpuBackend, KernelCase> Create)
+public record KernelSpec(string Kernel, string Shape, Func<CpuBackend, KernelCase> Create)
 {
-    public override string ToString() => $"{Kernel} {Shape}";
+    public sealed override string ToString() => $"{Kernel} {Shape}";
 }
+
+/// <summary>A product of op(A) [M, K] and op(B) [K, N]; the case's buffers are A, B and C.</summary>
+public sealed record ProductSpec(bool TransA, bool TransB, int M, int N, int K)
+    : KernelSpec(MeasuredBackend.GemmName(TransA, TransB), $"{M} x {N} x {K}", backend => new KernelCase(
+        backend, streams: false, [M * K, K * N, M * N], result: 2,
+        (b, x) => b.Gemm(TransA, TransB, M, N, K, 1, x[0], x[1], false, x[2]),
+        // The first and the last row: all rows would take longer than the timing.
+        x => new[] { 0, M - 1 }.SelectMany(i => Enumerable.Range(0, N).Select(j => ((i * N) + j, Enumerable.Range(0, K).Sum(
+            p => x[0][TransA ? (p * M) + i : (i * K) + p] * x[1][TransB ? (j * K) + p : (p * N) + j]))))));
 
 /// <summary>The kernels that training time goes to, at the shapes that they have in the workloads of the benchmarks.</summary>
 public static class KernelCases
@@ -21,21 +30,19 @@ public static class KernelCases
     ];
 
     /// <summary>Each layer's forward product and the two of its backward, then large squares.</summary>
-    public static IEnumerable<(bool TransA, bool TransB, int M, int N, int K)> Products() =>
+    public static IEnumerable<ProductSpec> Gemms() =>
     [
-        .. Layers.SelectMany(static l => new[]
+        .. Layers.SelectMany(static l => new ProductSpec[]
         {
-            (false, true, l.Rows, l.Outputs, l.Inputs), (false, false, l.Rows, l.Inputs, l.Outputs), (true, false, l.Outputs, l.Inputs, l.Rows),
+            new(false, true, l.Rows, l.Outputs, l.Inputs), new(false, false, l.Rows, l.Inputs, l.Outputs), new(true, false, l.Outputs, l.Inputs, l.Rows),
         }),
-        (false, false, 512, 512, 512), (false, false, 1024, 1024, 1024),
+        new(false, false, 512, 512, 512), new(false, false, 1024, 1024, 1024),
     ];
-
-    public static IEnumerable<KernelSpec> Gemms() => [.. Products().Select(static p => Gemm(p.TransA, p.TransB, p.M, p.N, p.K))];
 
     public static IEnumerable<KernelSpec> Attention() =>
     [
-        AttentionForward(heads: 4, headSize: 32, prompt: 46, completion: 49, pairs: 8), AttentionBackward(4, 32, 46, 49, 8),
-        AttentionForward(8, 32, 286, 93, 4), AttentionBackward(8, 32, 286, 93, 4),
+        AttentionForward(heads: 4, headSize: 32, prompt: 46, completion: 49, pairs: 8), AttentionBothPasses(4, 32, 46, 49, 8),
+        AttentionForward(8, 32, 286, 93, 4), AttentionBothPasses(8, 32, 286, 93, 4),
     ];
 
     public static IEnumerable<KernelSpec> LogProbs() => [LogSoftmaxGather(779, 512), LogSoftmaxGather(798, 4096), LogSoftmaxGather(747, 8192)];
@@ -49,18 +56,6 @@ public static class KernelCases
 
     public static IEnumerable<KernelSpec> All() => [.. Gemms(), .. Attention(), .. LogProbs(), .. Norms(), .. Elementwise(), .. Optimisers()];
 
-    /// <summary>The operands' sizes of a product: op(A) [M, K], op(B) [K, N].</summary>
-    public static KernelSpec Gemm(bool transA, bool transB, int m, int n, int k)
-    {
-        var name = (transA, transB) switch { (false, false) => "Gemm A B", (false, true) => "Gemm A B^T", (true, false) => "Gemm A^T B", _ => "Gemm A^T B^T" };
-        return new KernelSpec(name, $"{m} x {n} x {k}", backend => new KernelCase(
-            backend, streams: false, [m * k, k * n, m * n], result: 2,
-            (b, x) => b.Gemm(transA, transB, m, n, k, 1, x[0], x[1], false, x[2]),
-            // The first and the last row: all rows would take longer than the timing.
-            x => new[] { 0, m - 1 }.SelectMany(i => Enumerable.Range(0, n).Select(j => ((i * n) + j, Enumerable.Range(0, k).Sum(
-                p => x[0][transA ? (p * m) + i : (i * k) + p] * x[1][transB ? (j * k) + p : (p * n) + j]))))));
-    }
-
     private static KernelSpec AttentionForward(int heads, int headSize, int prompt, int completion, int pairs)
     {
         var (layout, shape) = (Pairs(prompt, completion, pairs), new AttentionShape(heads, heads, headSize));
@@ -68,22 +63,50 @@ public static class KernelCases
         return new KernelSpec("SegmentAttention", Text(layout, shape), backend => new KernelCase(
             backend, streams: false, [n, n, n, n, heads * layout.Tokens], result: 3,
             (b, x) => b.SegmentAttention(shape, layout, x[0], x[1], x[2], x[3], x[4]),
-            x => DoubleAttention.Output(layout, shape, x[0], x[1], x[2])));
+            x => AttentionOutput(layout, shape, x)));
     }
 
-    private static KernelSpec AttentionBackward(int heads, int headSize, int prompt, int completion, int pairs)
+    /// <summary>The backward pass needs what the forward pass makes, so that both are run.</summary>
+    private static KernelSpec AttentionBothPasses(int heads, int headSize, int prompt, int completion, int pairs)
     {
         var (layout, shape) = (Pairs(prompt, completion, pairs), new AttentionShape(heads, heads, headSize));
         var n = layout.Tokens * shape.QueryWidth;
-        return new KernelSpec("SegmentAttentionBackward", Text(layout, shape), backend => new KernelCase(
+        return new KernelSpec("SegmentAttention and its backward", Text(layout, shape), backend => new KernelCase(
             backend, streams: false, [n, n, n, n, n, n, n, n, heads * layout.Tokens], result: 5,
             (b, x) =>
             {
                 b.SegmentAttention(shape, layout, x[0], x[1], x[2], x[3], x[8]);
                 b.SegmentAttentionBackward(shape, layout, x[0], x[1], x[2], x[3], x[8], x[4], x[5], x[6], x[7]);
             },
-            x => DoubleAttention.QueryGradient(layout, shape, x[0], x[1], x[2], x[4])));
+            x => AttentionQueryGradient(layout, shape, x)));
     }
+
+    // The plain loops keep their sums in double; their results are rounded once.
+    private static unsafe IEnumerable<(int Index, double Value)> AttentionOutput(SegmentLayout layout, AttentionShape shape, double[][] x)
+    {
+        var (heads, width) = (shape.Heads, shape.QueryWidth);
+        Real[] output = new Real[x[0].Length], logSumExp = new Real[heads * layout.Tokens];
+        fixed (Real* q = Rounded(x[0]), k = Rounded(x[1]), v = Rounded(x[2]), o = output, lse = logSumExp)
+        {
+            SegmentAttention.ForwardReference(layout, heads, heads, shape.HeadSize, shape.Scale, q, width, k, width, v, width, o, width, lse);
+        }
+        return output.Select(static (value, i) => (i, (double)value));
+    }
+
+    private static unsafe IEnumerable<(int Index, double Value)> AttentionQueryGradient(SegmentLayout layout, AttentionShape shape, double[][] x)
+    {
+        var (heads, width) = (shape.Heads, shape.QueryWidth);
+        Real[] gradient = new Real[x[0].Length], ofKeys = new Real[x[0].Length], ofValues = new Real[x[0].Length];
+        fixed (Real* q = Rounded(x[0]), k = Rounded(x[1]), v = Rounded(x[2]), dO = Rounded(x[4]), dq = gradient, dk = ofKeys, dv = ofValues)
+        {
+            SegmentAttention.BackwardReference(
+                layout, heads, heads, shape.HeadSize, shape.Scale, q, width, k, width, v, width, dO, width, dq, dk, dv, accumulate: false);
+        }
+        return gradient.Select(static (value, i) => (i, (double)value));
+    }
+
+    /// <summary>Numbers of the engine's precision, back from double.</summary>
+    private static Real[] Rounded(double[] x) => Array.ConvertAll(x, static v => (Real)v);
 
     private static KernelSpec LogSoftmaxGather(int rows, int vocabulary) =>
         new("LogSoftmaxGather", $"{rows} x {vocabulary}", backend =>

@@ -30,7 +30,7 @@ public static class KernelTable
             using var made = spec.Create(backend);
             made.Run();
             made.Run();
-            var limit = Limit(backend, made);
+            var limit = made.MeasureLimit();
             var times = new List<double>();
             for (var start = Stopwatch.GetTimestamp(); times.Count < LeastCalls || Stopwatch.GetElapsedTime(start).TotalSeconds < SecondsEach;)
             {
@@ -39,10 +39,8 @@ public static class KernelTable
                 times.Add(Stopwatch.GetElapsedTime(call).TotalSeconds);
             }
             times.Sort();
-            limit = Math.Max(limit, Limit(backend, made));
+            limit = Math.Max(limit, made.MeasureLimit());
             yield return new KernelTiming(spec, made.Streams, made.Work, times[times.Count / 2], limit, made.Error());
         }
     }
-
-    private static double Limit(CpuBackend backend, KernelCase made) => made.Streams ? backend.MeasureBandwidth() : backend.MeasurePeak();
 }

@@ -4,16 +4,11 @@ public sealed partial class MeasuredBackend
 {
     public void Gemm(bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c)
     {
-        var kernel = (transA, transB) switch
-        {
-            (false, false) => "Gemm A B",
-            (false, true) => "Gemm A B^T",
-            (true, false) => "Gemm A^T B",
-            _ => "Gemm A^T B^T",
-        };
-        using var call = Measure(kernel, (m, n, k), 2.0 * m * n * k, Moved(((double)m * k) + ((double)k * n) + (Written(accumulate) * m * n)));
+        using var call = Measure(GemmName(transA, transB), (m, n, k), 2.0 * m * n * k, Moved(((double)m * k) + ((double)k * n) + (Written(accumulate) * m * n)));
         inner.Gemm(transA, transB, m, n, k, alpha, a, b, accumulate, c);
     }
+
+    internal static string GemmName(bool transA, bool transB) => $"Gemm A{(transA ? "^T" : "")} B{(transB ? "^T" : "")}";
 
     public void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns)
     {
