@@ -148,9 +148,9 @@ internal static unsafe partial class SegmentAttention
                 var weights = scratch.Weights + r * keys;
                 var dScores = scratch.DScores + r * keys;
                 AttentionTile.Multiply(weights, keys, scratch.Queries + r * width, width, 1,
-                    scratch.KeysTransposed + (nint)block * headSize, keys, count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
+                    scratch.KeysTransposed + (nint)block * headSize, keys, count, headSize, AttentionTile.WidePadded(lastEnd), fresh: true);
                 AttentionTile.Multiply(dScores, keys, scratch.DOutputs + r * width, width, 1,
-                    scratch.ValuesTransposed + (nint)block * headSize, keys, count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
+                    scratch.ValuesTransposed + (nint)block * headSize, keys, count, headSize, AttentionTile.WidePadded(lastEnd), fresh: true);
                 for (var i = 0; i < count; i++)
                 {
                     SoftmaxBackward(weights + i * keys, dScores + i * keys, lastEnd, problem.Scale, lse[r + i], scratch.Corrections[r + i]);

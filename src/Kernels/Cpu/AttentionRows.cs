@@ -41,7 +41,7 @@ internal static unsafe class AttentionRows
                     continue;
                 }
                 AttentionTile.Multiply(scores, AttentionTile.Keys, q.At(r, 0), q.Stride, 1, keys + (nint)block * headSize,
-                    AttentionTile.Keys, count, headSize, AttentionTile.Padded(lastEnd), fresh: true);
+                    AttentionTile.Keys, count, headSize, AttentionTile.WidePadded(lastEnd), fresh: true);
                 // The same trip counts for all rows of a quad: branches that the processor predicts.
                 var whole = Math.Clamp(firstEnd, 0, AttentionTile.Keys) / AttentionTile.Lanes * AttentionTile.Lanes;
                 for (var i = 0; i < count; i++)
@@ -132,25 +132,40 @@ internal static unsafe class AttentionRows
     /// <summary>Third part: the scores become exp(score - maximum), those at or beyond rowEnd 0, and are added to the lanes' sums.</summary>
     private static void Weigh(Real* scores, int whole, int end, int rowEnd, Real maximum, Real* laneSums)
     {
+        // A key that the row may not see is given the exponent 0: that of -infinity would be a denormal number on the way, a hundred times slower.
         var weights = Vector256.Load(laneSums);
         var j = 0;
         for (; Vector512.IsHardwareAccelerated && j < end; j += Vector512<Real>.Count)
         {
-            var pair = VectorMath.Exp(Vector512.Load(scores + j) - Vector512.Create(maximum));
-            pair = j + Vector512<Real>.Count <= whole
-                ? pair
-                : Vector512.ConditionalSelect(AttentionTile.FirstLanes512(rowEnd - j), pair, Vector512<Real>.Zero);
-            pair.Store(scores + j);
+            var x = Vector512.Load(scores + j) - Vector512.Create(maximum);
+            if (j + Vector512<Real>.Count <= whole)
+            {
+                x = VectorMath.Exp(x);
+            }
+            else
+            {
+                var seen = AttentionTile.FirstLanes512(rowEnd - j);
+                x = VectorMath.Exp(x & seen) & seen;
+            }
+            x.Store(scores + j);
             // The order of the narrower loop; zeros change nothing.
-            weights += pair.GetLower();
-            weights += pair.GetUpper();
+            weights += x.GetLower();
+            weights += x.GetUpper();
         }
         for (; j < end; j += AttentionTile.Lanes)
         {
-            var weight = VectorMath.Exp(Vector256.Load(scores + j) - Vector256.Create(maximum));
-            weight = j < whole ? weight : Vector256.ConditionalSelect(AttentionTile.FirstLanes(rowEnd - j), weight, Vector256<Real>.Zero);
-            weight.Store(scores + j);
-            weights += weight;
+            var x = Vector256.Load(scores + j) - Vector256.Create(maximum);
+            if (j < whole)
+            {
+                x = VectorMath.Exp(x);
+            }
+            else
+            {
+                var seen = AttentionTile.FirstLanes(rowEnd - j);
+                x = VectorMath.Exp(x & seen) & seen;
+            }
+            x.Store(scores + j);
+            weights += x;
         }
         weights.Store(laneSums);
     }

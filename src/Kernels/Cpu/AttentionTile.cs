@@ -21,6 +21,10 @@ internal static unsafe class AttentionTile
     /// <summary>n rounded up to whole vectors.</summary>
     public static int Padded(int n) => (n + Lanes - 1) / Lanes * Lanes;
 
+    /// <summary>n rounded up to whole vectors of the widest kind: what is stored with them is soonest loaded with them.</summary>
+    public static int WidePadded(int n) =>
+        Vector512.IsHardwareAccelerated ? (n + Vector512<Real>.Count - 1) / Vector512<Real>.Count * Vector512<Real>.Count : Padded(n);
+
     /// <summary>A mask of the first count lanes.</summary>
     public static Vector256<Real> FirstLanes(int count) => Vector256.LessThan(Vector256<Real>.Indices, Vector256.Create((Real)count));
 

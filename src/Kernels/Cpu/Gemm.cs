@@ -17,8 +17,8 @@ internal static unsafe class Gemm
     /// <summary>Longest block of k: a tile's rows of A then take half of a 32 KiB level 1 cache.</summary>
     private const int MaxDepth = 512;
 
-    /// <summary>Columns of B packed at a time: with the deepest block 4 MiB of floats.</summary>
-    private const int MaxColumns = 2048;
+    /// <summary>Elements of B packed at a time: 1 MiB of floats, which stay in the level 2 cache while all rows of A go by.</summary>
+    private const int MaxPacked = 256 * 1024;
 
     /// <summary>Rows of C in one item of work, at most: with the deepest block of A 256 KiB of floats, which stay in the level 2 cache.</summary>
     private const int MaxRows = 128;
@@ -76,7 +76,7 @@ internal static unsafe class Gemm
         var depthBlock = DepthBlock(k);
         var rowTiles = Tiles(m, kernel.Rows);
         var packsOwnB = m <= FewRows;
-        var columnBlock = packsOwnB ? n : Math.Min(n, MaxColumns);
+        var columnBlock = packsOwnB ? n : Math.Min(n, Math.Max(1, MaxPacked / depthBlock / kernel.Columns) * kernel.Columns);
         var job = new Block
         {
             Tile = kernel.Tile,
@@ -210,11 +210,16 @@ internal static unsafe class Gemm
 
     private static void PackTiles(in Block block, int first, int last, Real* target)
     {
-        for (var tile = first; tile < last; tile++, target += (nint)block.TileRows * block.Depth)
+        var row = first * block.TileRows;
+        var rows = Math.Min(last * block.TileRows, block.M) - row;
+        if (block.TransA)
         {
-            var row = tile * block.TileRows;
-            var source = block.A + (block.TransA ? row : row * block.Lda);
-            GemmPanel.Pack(!block.TransA, source, block.Lda, block.Depth, Math.Min(block.TileRows, block.M - row), block.TileRows, target);
+            GemmPanel.CopyToTiles(block.A + row, block.Lda, block.Depth, rows, block.TileRows, target);
+            return;
+        }
+        for (var i = 0; i < rows; i += block.TileRows, target += (nint)block.TileRows * block.Depth)
+        {
+            GemmPanel.Pack(true, block.A + ((row + i) * block.Lda), block.Lda, block.Depth, Math.Min(block.TileRows, rows - i), block.TileRows, target);
         }
     }
 

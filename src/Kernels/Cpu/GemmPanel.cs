@@ -32,21 +32,51 @@ internal static unsafe class GemmPanel
     {
         for (var p = 0; p < depth; p++)
         {
-            var j = 0;
-            for (; j <= valid - Vector512<Real>.Count; j += Vector512<Real>.Count)
-            {
-                Vector512.Load(source + j).Store(panel + j);
-            }
-            for (; j <= valid - Vector256<Real>.Count; j += Vector256<Real>.Count)
-            {
-                Vector256.Load(source + j).Store(panel + j);
-            }
-            for (; j < valid; j++)
-            {
-                panel[j] = source[j];
-            }
+            CopyRow(source, valid, panel);
             source += ld;
             panel += width;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void CopyRow(Real* source, int count, Real* target)
+    {
+        var j = 0;
+        for (; j <= count - Vector512<Real>.Count; j += Vector512<Real>.Count)
+        {
+            Vector512.Load(source + j).Store(target + j);
+        }
+        for (; j <= count - Vector256<Real>.Count; j += Vector256<Real>.Count)
+        {
+            Vector256.Load(source + j).Store(target + j);
+        }
+        for (; j < count; j++)
+        {
+            target[j] = source[j];
+        }
+    }
+
+    /// <summary>
+    /// Panels [depth, width] one behind the other: panel j / width holds source[p * ld + j] in row p, for j below <paramref name="valid"/>; 0 from
+    /// there to the end of the last. Row by row of the source: where its rows lie pages apart, each page is gone to once.
+    /// </summary>
+    public static void CopyToTiles(Real* source, nint ld, int depth, int valid, int width, Real* panels)
+    {
+        var size = (nint)depth * width;
+        var whole = valid - (valid % width);
+        for (var p = 0; p < depth; p++, source += ld)
+        {
+            var panel = panels + ((nint)p * width);
+            for (var j = 0; j < whole; j += width, panel += size)
+            {
+                Sse.Prefetch0(source + (24 * ld) + j);
+                CopyRow(source + j, width, panel);
+            }
+            if (whole < valid)
+            {
+                CopyRow(source + whole, valid - whole, panel);
+                new Span<Real>(panel + valid - whole, width - valid + whole).Clear();
+            }
         }
     }
 

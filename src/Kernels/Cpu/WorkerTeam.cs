@@ -14,6 +14,9 @@ public sealed unsafe class WorkerTeam : IDisposable
     /// <summary>A loop is dealt in about this many ranges a worker, so that one that is held up does not hold up the rest.</summary>
     internal const int RangesPerWorker = 8;
 
+    /// <summary>Places of <see cref="untaken"/> between two workers', so that they do not share a cache line or its neighbour.</summary>
+    private const int UntakenStride = 32;
+
     /// <summary>Longer than the gap between two kernels of a step, short enough to leave a shared machine to others.</summary>
     private const long SpinMicroseconds = 40;
 
@@ -28,6 +31,10 @@ public sealed unsafe class WorkerTeam : IDisposable
     private readonly object callerGate = new();
     private readonly Thread[] threads;
     private readonly long spinTicks;
+
+    /// <summary>The first range of each worker's own share that nobody has taken.</summary>
+    private readonly int[] untaken;
+
     private Shared shared;
     private Job job;
     private Exception? failure;
@@ -41,6 +48,7 @@ public sealed unsafe class WorkerTeam : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(threads, 1);
         Threads = threads;
+        untaken = new int[(threads + 1) * UntakenStride];
         // With more workers than cores, one that spins keeps another from its work.
         spinTicks = threads <= Environment.ProcessorCount ? SpinMicroseconds * Stopwatch.Frequency / 1_000_000 : 0;
         this.threads = new Thread[threads - 1];
@@ -60,8 +68,9 @@ public sealed unsafe class WorkerTeam : IDisposable
 
     /// <summary>
     /// Calls body(state, from, to) over disjoint ranges that cover [0, count), each of at least <paramref name="grain"/> items but the
-    /// last; returns when all are done. Which worker gets which range is not determined. A loop of at most grain items, or one
-    /// started inside another body, runs as one range on the caller.
+    /// last; returns when all are done. A worker begins with its own share, the items count * worker / Threads and on: in loops over the same rows
+    /// it meets rows that it wrote, in its own cache. When that is done it helps the others, so which worker gets which range is not
+    /// determined. A loop of at most grain items, or one started inside another body, runs as one range on the caller.
     /// </summary>
     /// <exception cref="ObjectDisposedException">the team is disposed</exception>
     /// <remarks>An exception of the body skips ranges not yet begun and is rethrown here; the team stays usable.</remarks>
@@ -133,7 +142,10 @@ public sealed unsafe class WorkerTeam : IDisposable
         {
             ObjectDisposedException.ThrowIf(disposed, this);
             job = next;
-            shared.Next = 0;
+            for (var worker = 0; worker < Threads; worker++)
+            {
+                Untaken(worker) = job.ShareStart(worker, Threads);
+            }
             shared.Awaited = Threads - 1;
             var number = (shared.State >> 32) + 1;
             Interlocked.Exchange(ref shared.State, (number << 32) | Open);
@@ -173,23 +185,40 @@ public sealed unsafe class WorkerTeam : IDisposable
                 job.Call(job.State, job.Body, worker, 0);
                 return;
             }
-            while (true)
+            for (var i = 0; i < Threads; i++)
             {
-                var from = (long)Interlocked.Increment(ref shared.Next) - 1;
-                from *= job.Chunk;
-                if (from >= job.Count)
-                {
-                    return;
-                }
-                job.Call(job.State, job.Body, (int)from, (int)Math.Min(from + job.Chunk, job.Count));
+                TakeFrom((worker + i) % Threads);
             }
         }
         catch (Exception error)
         {
             Interlocked.CompareExchange(ref failure, error, null);
-            Interlocked.Exchange(ref shared.Next, job.IsLoop ? (job.Count / job.Chunk) + 1 : 0);
+            for (var i = 0; i < Threads; i++)
+            {
+                Interlocked.Exchange(ref Untaken(i), job.ShareStart(i + 1, Threads));
+            }
         }
     }
+
+    /// <summary>Takes the ranges of a worker's share, one after the other, until nobody need begin another.</summary>
+    private void TakeFrom(int owner)
+    {
+        ref var next = ref Untaken(owner);
+        var end = job.ShareStart(owner + 1, Threads);
+        // Read first: what everybody looks at once it is over should not be written by everybody.
+        while (Volatile.Read(ref next) < end)
+        {
+            var range = Interlocked.Increment(ref next) - 1;
+            if (range >= end)
+            {
+                return;
+            }
+            var from = (long)range * job.Chunk;
+            job.Call(job.State, job.Body, (int)from, (int)Math.Min(from + job.Chunk, job.Count));
+        }
+    }
+
+    private ref int Untaken(int worker) => ref untaken[(worker + 1) * UntakenStride];
 
     /// <summary>The life of a worker thread.</summary>
     private void Work(int worker)
@@ -280,7 +309,7 @@ public sealed unsafe class WorkerTeam : IDisposable
     private bool IsDone() => (Volatile.Read(ref shared.State) & (Open - 1)) == 0 && (job.IsLoop || Volatile.Read(ref shared.Awaited) == 0);
 
     /// <summary>What all threads write, apart in memory so that one's writes do not take the other's cache line.</summary>
-    [StructLayout(LayoutKind.Explicit, Size = 320)]
+    [StructLayout(LayoutKind.Explicit, Size = 192)]
     private struct Shared
     {
         [FieldOffset(64)]
@@ -288,9 +317,6 @@ public sealed unsafe class WorkerTeam : IDisposable
 
         [FieldOffset(72)]
         public int Awaited;
-
-        [FieldOffset(192)]
-        public int Next;
     }
 
     private readonly struct Job(delegate*<void*, Delegate, int, int, void> call, void* state, Delegate body, int count, int chunk)
@@ -302,5 +328,8 @@ public sealed unsafe class WorkerTeam : IDisposable
         public readonly int Chunk = chunk;
 
         public bool IsLoop => Chunk != 0;
+
+        /// <summary>The first range of a worker's share of a loop, or the number of ranges for the worker after the last.</summary>
+        public int ShareStart(int worker, int workers) => IsLoop ? (int)(((long)Count + Chunk - 1) / Chunk * worker / workers) : 0;
     }
 }

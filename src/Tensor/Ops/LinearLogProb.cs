@@ -9,8 +9,8 @@ namespace TinyDpo.Tensors;
 /// </summary>
 internal sealed class LinearLogProbOp : Op
 {
-    /// <summary>The most logits that exist at a time: 16 MiB of float.</summary>
-    public const int DefaultChunkBudget = 4 * 1024 * 1024;
+    /// <summary>The most logits that exist at a time: 32 MiB of float.</summary>
+    public const int DefaultChunkBudget = 8 * 1024 * 1024;
 
     private readonly Tensor _hidden;
     private readonly Tensor _head;
