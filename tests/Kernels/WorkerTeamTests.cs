@@ -44,6 +44,23 @@ public unsafe class WorkerTeamTests
     }
 
     [Test]
+    public void AWorkerBeginsWithTheSameShareOfEachLoop([ValueSource(nameof(Sizes))] int size)
+    {
+        using var team = new WorkerTeam(size);
+        using var barrier = new Barrier(size);
+        var shares = new ConcurrentDictionary<int, int>();
+        for (var round = 0; round < 20; round++)
+        {
+            team.For(size, 1, 0, (_, from, to) =>
+            {
+                Assert.That(shares.GetOrAdd(Environment.CurrentManagedThreadId, from), Is.EqualTo(from));
+                barrier.SignalAndWait(); // until all have begun: nobody helps another
+            });
+        }
+        Assert.That(shares.Values.Order(), Is.EqualTo(Enumerable.Range(0, size)));
+    }
+
+    [Test]
     public void CallsAllocateNothing([ValueSource(nameof(Sizes))] int size)
     {
         using var team = new WorkerTeam(size);
