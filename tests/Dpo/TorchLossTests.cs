@@ -2,6 +2,8 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
+using TinyDpo.Models;
+using TinyDpo.Tensors;
 
 namespace TinyDpo.Tests;
 
@@ -18,10 +20,49 @@ public class TorchLossTests
         AssertMatch(LossBatch.Unpaired, [.. LossCase.All().Where(static c => c.Loss.TakesUnpaired)]);
     }
 
-    private static void AssertMatch(LossBatch batch, LossCase[] cases)
+    /// <summary>LD-DPO's log-probs and its losses on a model's, computed from those of the single tokens; the second reference is the policy.</summary>
+    [Test]
+    public void LengthDesensitizedLossesMatch()
+    {
+        const double alpha = 0.25;
+        using var backend = new CpuBackend(1);
+        using var scope = new StepScope(backend, gradients: false);
+        var (policy, other, pairs) = (TinyModels.Create(backend, seed: 3), TinyModels.Create(backend, seed: 4), TinyModels.Pairs(7));
+        LossCase[] cases =
+        [
+            .. new[] { "sigmoid", "hinge", "bco_pair", "sigmoid_norm", "robust", "aot" }.Select(static name => new LossCase(
+                name, new LossSettings { Numbers = new Dictionary<LossParameter, double> { [LossParameter.TailWeight] = alpha } })),
+        ];
+        foreach (var reference in new[] { other, policy })
+        {
+            var (ours, theirs) = (PairPass.Of(policy, pairs, tailWeight: alpha).Sums, PairPass.Of(reference, pairs, tailWeight: alpha).Sums);
+            var batch = new LossBatch(
+                Numbers(ours.Chosen), Numbers(ours.Rejected), Numbers(theirs.Chosen), Numbers(theirs.Rejected),
+                [.. pairs.Select(static p => p.Chosen.Length)], [.. pairs.Select(static p => p.Rejected.Length)]);
+            var json = Json(batch);
+            (json["chosen"], json["rejected"]) = TokenLogProbs(policy, pairs);
+            (json["reference_chosen"], json["reference_rejected"]) = TokenLogProbs(reference, pairs);
+            AssertMatch(batch, cases, json);
+        }
+    }
+
+    /// <summary>Of each pair the log-probs of the chosen completion's tokens, and of the rejected one's.</summary>
+    private static (JsonNode Chosen, JsonNode Rejected) TokenLogProbs(Transformer model, PreferencePair[] pairs)
+    {
+        var packed = PreferencePairs.Pack(model.Backend, pairs);
+        var tokens = new Queue<double>(Numbers(Functions.LinearLogProb(model.Hidden(packed), model.Head, packed.Rows, packed.Targets)));
+        var chosen = pairs.Select(p => p.Chosen.Select(_ => tokens.Dequeue()).ToArray()).ToArray();
+        return (Json(chosen), Json(pairs.Select(p => p.Rejected.Select(_ => tokens.Dequeue()).ToArray()).ToArray()));
+    }
+
+    private static double[] Numbers(Tensor tensor) => Array.ConvertAll(tensor.ToArray(), static v => (double)v);
+
+    private static void AssertMatch(LossBatch batch, LossCase[] cases) => AssertMatch(batch, cases, Json(batch));
+
+    private static void AssertMatch(LossBatch batch, LossCase[] cases, JsonObject json)
     {
         Assert.That(cases, Is.Not.Empty);
-        var request = new JsonObject { ["batch"] = Json(batch), ["cases"] = new JsonArray([.. cases.Select(Json)]) };
+        var request = new JsonObject { ["batch"] = json, ["cases"] = new JsonArray([.. cases.Select(Json)]) };
         var answers = TorchScript.Run("Dpo/torch_losses.py", request.ToJsonString()).EnumerateArray().ToArray();
         Assert.That(answers, Has.Length.EqualTo(cases.Length));
         using var backend = new CpuBackend(1);

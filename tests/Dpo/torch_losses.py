@@ -2,6 +2,7 @@
 """The losses of docs/losses.md as PyTorch formulas in double, differentiated by autograd: the oracle of TorchLossTests.
 
 stdin: {"batch": {...}, "cases": [{"text": ..., "beta": ..., "f_divergence": ..., ...}, ...]}
+With "ld-alpha" the batch's log-probs are lists, of each completion's tokens.
 stdout: one JSON array, for each case {"loss": [...], "by_chosen": [...], "by_rejected": [...]}: the loss of each pair, and the derivatives
 of their sum by the policy's log-probs. aot and aot_unpaired give their losses in the order of rank. Exit code 77: there is no torch.
 """
@@ -118,7 +119,15 @@ def term(name, case, b):
     raise ValueError(f"no formula for {name}")
 
 
+def desensitized(tokens, others, alpha):
+    """LD-DPO's log-probs: of each completion's tokens those past the length of the pair's other one count with weight alpha."""
+    return [sum(t[:len(o)]) + alpha * sum(t[len(o):]) for t, o in zip(tokens, others)]
+
+
 def evaluate(case, numbers):
+    if "ld-alpha" in case:
+        sides = [("chosen", "rejected"), ("rejected", "chosen"), ("reference_chosen", "rejected"), ("reference_rejected", "chosen")]
+        numbers = {**numbers, **{side: desensitized(numbers[side], numbers[other], case["ld-alpha"]) for side, other in sides}}
     b = {key: torch.tensor(value, dtype=torch.float64) for key, value in numbers.items()}
     b["chosen"].requires_grad_()
     b["rejected"].requires_grad_()
