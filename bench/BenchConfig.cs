@@ -3,6 +3,7 @@ using BenchmarkDotNet.Configs;
 using BenchmarkDotNet.Exporters;
 using BenchmarkDotNet.Jobs;
 using BenchmarkDotNet.Loggers;
+using BenchmarkDotNet.Reports;
 using BenchmarkDotNet.Toolchains.InProcess.Emit;
 
 namespace TinyDpo.Bench;
@@ -20,6 +21,7 @@ internal sealed class BenchConfig : ManualConfig
         AddColumn(TargetMethodColumn.Method, new RateColumn(), new LimitColumn(), new ErrorColumn());
         AddLogger(ConsoleLogger.Default);
         AddExporter(MarkdownExporter.GitHub);
+        WithSummaryStyle(SummaryStyle.Default.WithMaxParameterColumnWidth(60));
         WithOptions(ConfigOptions.DisableOptimizationsValidator);
     }
 }

@@ -4,7 +4,7 @@ using TinyDpo.Kernels;
 namespace TinyDpo.Bench;
 
 /// <summary>Matrix products of the three workloads, ours and, where libopenblas.so.0 is installed, OpenBLAS's side by side.</summary>
-public unsafe class GemmBenchmarks : KernelBenchmarks
+public class GemmBenchmarks : KernelBenchmarks
 {
     private const string Ours = "TinyDpo", Rival = "OpenBLAS";
 
@@ -21,7 +21,7 @@ public unsafe class GemmBenchmarks : KernelBenchmarks
         {
             var product = (ProductSpec)Kernel;
             OpenBlas.SetThreads(Threads);
-            made.Replace(x => OpenBlas.Gemm(product, (Real*)x[0].Address, (Real*)x[1].Address, (Real*)x[2].Address));
+            made.Replace(x => OpenBlas.Gemm(product, x[0], x[1], x[2]));
         }
     }
 

@@ -22,6 +22,21 @@ public class KernelCaseTests
         Assert.That(made.Work, Is.GreaterThan(0));
     }
 
+    /// <summary>Of products the table has OpenBLAS's time and error too; each size of these differs from the others.</summary>
+    [Test]
+    public void ProductsAreTimedByTurnsWithTheRival()
+    {
+        if (!OpenBlas.IsPresent)
+        {
+            Assert.Ignore("needs libopenblas.so.0 (Debian: libopenblas0-pthread), and a build in float");
+        }
+        using var backend = new CpuBackend(1);
+        bool[] both = [false, true];
+        var timings = KernelTable.Run(backend, both.SelectMany(a => both.Select(b => new ProductSpec(a, b, 17, 9, 31)))).ToList();
+        Assert.That(timings, Has.Count.EqualTo(4).And.All.Matches<KernelTiming>(static t => t is { Error: < Most, Rival: { Seconds: > 0, Error: < Most } }));
+        Assert.That(KernelTable.Run(backend, KernelCases.Norms().Take(1)).Single().Rival, Is.Null);
+    }
+
     [Test]
     public void AWrongResultAndANaNShow()
     {

@@ -6,8 +6,12 @@ namespace TinyDpo.Kernels;
 /// <param name="Seconds">Of a call: the median.</param>
 /// <param name="Limit">Operations or bytes a second that the machine can do, measured before and after; the better.</param>
 /// <param name="Error">Against double, after the timing: see <see cref="KernelCase.Error"/>.</param>
-public sealed record KernelTiming(KernelSpec Spec, bool Streams, double Work, double Seconds, double Limit, double Error)
+/// <param name="Rival">The same of <see cref="OpenBlas"/>, whose calls were timed by turns with ours; null where it has no such kernel.</param>
+public sealed record KernelTiming(KernelSpec Spec, bool Streams, double Work, double Seconds, double Limit, double Error, (double Seconds, double Error)? Rival)
 {
+    /// <summary>How many times as fast as the rival.</summary>
+    public double? OverRival => Rival?.Seconds / Seconds;
+
     public double Rate => Work / Seconds;
 
     public double OfLimit => Rate / Limit;
@@ -22,25 +26,62 @@ public static class KernelTable
     private const double SecondsEach = 0.15;
     private const int LeastCalls = 5;
 
+    /// <summary>Longer than OpenBLAS's threads go on spinning after a product.</summary>
+    private const double SecondsToCalm = 0.04;
+
+    private const int Turns = 3;
+
     public static IEnumerable<KernelTiming> Run(CpuBackend backend, IEnumerable<KernelSpec> specs)
     {
         foreach (var spec in specs)
         {
             using var scope = new MemoryScope(backend);
             using var made = spec.Create(backend);
-            made.Run();
-            made.Run();
+            using var rival = OpenBlas.IsPresent && spec is ProductSpec product ? Rival(product, backend) : null;
+            var (ours, theirs) = (new List<double>(), new List<double>());
             var limit = made.MeasureLimit();
-            var times = new List<double>();
-            for (var start = Stopwatch.GetTimestamp(); times.Count < LeastCalls || Stopwatch.GetElapsedTime(start).TotalSeconds < SecondsEach;)
+            for (var turn = 0; turn < Turns; turn++)
             {
-                var call = Stopwatch.GetTimestamp();
-                made.Run();
-                times.Add(Stopwatch.GetElapsedTime(call).TotalSeconds);
+                Time(made, ours, calm: rival is null ? 0 : SecondsToCalm);
+                if (rival is not null)
+                {
+                    Time(rival, theirs, calm: 0);
+                }
             }
-            times.Sort();
             limit = Math.Max(limit, made.MeasureLimit());
-            yield return new KernelTiming(spec, made.Streams, made.Work, times[times.Count / 2], limit, made.Error());
+            yield return new KernelTiming(
+                spec, made.Streams, made.Work, Median(ours), limit, made.Error(), rival is null ? null : (Median(theirs), rival.Error()));
         }
+    }
+
+    private static KernelCase Rival(ProductSpec product, CpuBackend backend)
+    {
+        OpenBlas.SetThreads(backend.Threads);
+        var rival = product.Create(backend);
+        rival.Replace(x => OpenBlas.Gemm(product, x[0], x[1], x[2]));
+        return rival;
+    }
+
+    /// <summary>Adds the seconds of some calls, after two that do not count, or as many as fill the time for calm.</summary>
+    private static void Time(KernelCase made, List<double> seconds, double calm)
+    {
+        var start = Stopwatch.GetTimestamp();
+        for (var call = 0; call < 2 || Stopwatch.GetElapsedTime(start).TotalSeconds < calm; call++)
+        {
+            made.Run();
+        }
+        start = Stopwatch.GetTimestamp();
+        for (var call = 0; call < LeastCalls || Stopwatch.GetElapsedTime(start).TotalSeconds < SecondsEach / Turns; call++)
+        {
+            var before = Stopwatch.GetTimestamp();
+            made.Run();
+            seconds.Add(Stopwatch.GetElapsedTime(before).TotalSeconds);
+        }
+    }
+
+    private static double Median(List<double> seconds)
+    {
+        seconds.Sort();
+        return seconds[seconds.Count / 2];
     }
 }
