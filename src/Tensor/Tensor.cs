@@ -101,11 +101,22 @@ public sealed partial class Tensor
         }
         Grad = Backend.Memory.Rent(Shape.Count);
         Backend.Upload(cotangent, Grad);
-        foreach (var op in Tape.Reversed(Producer))
-        {
-            op.RunBackward(keepOutput: op == Producer);
-        }
+        RunBackward(Producer);
     }
+
+    /// <summary>The same from a gradient that lies on the device, which stays as it is.</summary>
+    internal void Backward(DeviceBuffer gradient)
+    {
+        Grad = Backend.Memory.Rent(Shape.Count);
+        Backend.Copy(gradient, Grad);
+        RunBackward(Producer!);
+    }
+
+    /// <summary>The same values without what made them: backward ends here, with a gradient where this tensor wants one.</summary>
+    internal Tensor Leaf() => new(Backend, Shape, Data, RequiresGrad, null);
+
+    /// <summary>Whether a contribution to the gradient would take a new buffer, of the scope that is innermost then.</summary>
+    internal bool GradientWillBeRented => RequiresGrad && Grad is null && _ownGradient is null;
 
     /// <summary>Forgets the gradient, so that the next contribution writes instead of adding. Costs nothing: no memory is touched.</summary>
     public void ClearGrad() => Grad = null;
@@ -144,6 +155,14 @@ public sealed partial class Tensor
         if (!keepData)
         {
             Backend.Memory.Return(Data);
+        }
+    }
+
+    private static void RunBackward(Op last)
+    {
+        foreach (var op in Tape.Reversed(last))
+        {
+            op.RunBackward(keepOutput: op == last);
         }
     }
 }

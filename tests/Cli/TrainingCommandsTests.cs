@@ -95,6 +95,21 @@ internal sealed partial class TrainingCommandsTests
         Assert.That(WorldReward.GrammaticalShare(Enumerable.Repeat(prefix, 4), samples), Is.EqualTo(0.5), "one was cut, one is no review");
     }
 
+    [TestCase("dpo")]
+    [TestCase("sft")]
+    [TestCase("reward-model")]
+    public void GradientCheckpointingWritesTheSameModel(string command)
+    {
+        Assert.That(Train("again", "--gradient-checkpointing"), Is.EqualTo(Train("kept")));
+
+        byte[] Train(string name, params string[] more)
+        {
+            var run = _folder.File($"{command} {name}");
+            CommandLineRun.Of([command, "--model", _model, "--data", _pairs, "--out", run, "--batch-size", "4", .. more]).Succeeded();
+            return File.ReadAllBytes(Path.Combine(run, "model/model.safetensors"));
+        }
+    }
+
     /// <summary>Batches of 64 and a rate that begins at 0 and rises by 1e-6 / 150 a step; what is given goes before.</summary>
     [TestCase(12, "")]
     [TestCase(4, "--batch-size 4")]

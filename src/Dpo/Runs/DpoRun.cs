@@ -86,7 +86,7 @@ public static class DpoRun
             Policy = policyFingerprint,
             Data = ReferenceCache.Key(fingerprint, tokenizer.Fingerprint, pairs),
             Loss = options.Loss.ToString(), // a record's text: its name and every parameter
-            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            Training = options.Training.Key(),
             options.TokenBudget,
             options.Sync,
         }, options.Recorded());

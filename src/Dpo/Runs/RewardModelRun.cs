@@ -68,7 +68,7 @@ public static class RewardModelRun
         {
             Model = ModelFile.Fingerprint(model),
             Data = TokenHash.Of(tokenizer.Fingerprint, pairs.SelectMany(static p => new[] { p.Prompt, p.Chosen, p.Rejected })),
-            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            Training = options.Training.Key(),
             options.TokenBudget,
         }, options.Recorded());
         var evaluation = folder.Train(

@@ -57,7 +57,7 @@ public static class SftRun
             Model = ModelFile.Fingerprint(model),
             Tokenizer = tokenizer.Fingerprint,
             Data = TokenHash.Of("", examples.SelectMany(static e => new[] { e.Prompt, e.Completion })),
-            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            Training = options.Training.Key(),
             options.TokenBudget,
         }, options.Recorded());
         folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);
