@@ -8,9 +8,9 @@ namespace TinyDpo.Tensors;
 /// </summary>
 public sealed partial class Tensor
 {
-    private DeviceBuffer? _ownGradient;
+    private Lazy<DeviceBuffer>? _ownGradient;
 
-    private Tensor(IBackend backend, Shape shape, DeviceBuffer data, bool requiresGrad, Op? producer, DeviceBuffer? ownGradient = null)
+    private Tensor(IBackend backend, Shape shape, DeviceBuffer data, bool requiresGrad, Op? producer, Lazy<DeviceBuffer>? ownGradient = null)
     {
         Backend = backend;
         Shape = shape;
@@ -49,8 +49,8 @@ public sealed partial class Tensor
     /// <summary>A tensor of the innermost scope that no op has written yet, for kernels called outside the graph.</summary>
     public static Tensor Uninitialised(IBackend backend, Shape shape) => Output(backend, shape, null);
 
-    /// <summary>A parameter: its values and its gradient are places in two buffers that live as long as the model.</summary>
-    internal static Tensor Parameter(IBackend backend, Shape shape, DeviceBuffer data, DeviceBuffer gradient) =>
+    /// <summary>A parameter: its values and its gradient are places in two buffers that live as long as the model, the second from its first use.</summary>
+    internal static Tensor Parameter(IBackend backend, Shape shape, DeviceBuffer data, Lazy<DeviceBuffer> gradient) =>
         new(backend, shape, data, true, null, gradient);
 
     internal static Tensor Output(IBackend backend, Shape shape, Op? producer) =>
@@ -128,7 +128,7 @@ public sealed partial class Tensor
     internal DeviceBuffer GradientTarget(out bool accumulate)
     {
         accumulate = Grad is not null;
-        return Grad ??= _ownGradient ?? Backend.Memory.Rent(Shape.Count);
+        return Grad ??= _ownGradient?.Value ?? Backend.Memory.Rent(Shape.Count);
     }
 
     /// <summary>
