@@ -53,7 +53,7 @@ public class FullDiskTests
     [Category("Long")]
     public void WhereverItGetsFull()
     {
-        for (var kilobytes = 0; kilobytes < 800; kilobytes += 20)
+        for (var kilobytes = 0; kilobytes < 800; kilobytes += 36)
         {
             FillAndResume(kilobytes);
         }

@@ -95,7 +95,8 @@ public class GradientCheckpointingTests
         var model = TinyModels.Create(backend);
         model.GradientCheckpointing = true;
         LoraAdapters.Attach(model, new LoraOptions { Rank = 2, Alpha = 4 }, seed: 1);
-        var packed = backend.Memory.Outstanding;
+        _ = model.Trained.Gradients; // as long as the model
+        var before = backend.Memory.Outstanding;
         using (var step = new StepScope(backend))
         {
             var loss = model.SequenceLogProbs(PreferencePairs.Pack(backend, s_pairs)).Sum();
@@ -103,7 +104,7 @@ public class GradientCheckpointingTests
             loss.Backward();
             Assert.That(backend.Memory.Outstanding, Is.LessThan(forward), "backward gives back as it goes");
         }
-        Assert.That(backend.Memory.Outstanding, Is.EqualTo(packed));
+        Assert.That(backend.Memory.Outstanding, Is.EqualTo(before));
     }
 
     private static byte[] Gradients(Transformer model, ITrainingTask task)

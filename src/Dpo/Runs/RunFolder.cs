@@ -131,7 +131,7 @@ public sealed class RunFolder
 
     /// <summary>
     /// The training on a backend that computes nothing, with the memory that <see cref="Train"/> would ask for in its order. Each epoch has
-    /// batches of other sizes, and blocks of the pool serve one size class alone; after so many steps there are hardly new ones.
+    /// batches of other sizes, which take blocks of other size classes of the pool; after so many steps there are hardly new ones.
     /// </summary>
     private IReadOnlyList<(string Name, double Value)> WalkThrough(
         Transformer model, ITrainingTask task, TrainingOptions options, IRunLog log, CancellationToken cancellation,

@@ -26,7 +26,7 @@ public sealed record RunNeeds(
     /// <summary>The tokens of the largest micro-batch.</summary>
     public int LargestMicroBatch { get; init; }
 
-    /// <summary>Activations and their gradients, of micro-batches of every size: a block of one size class serves no other.</summary>
+    /// <summary>Activations and their gradients, of micro-batches of every size: they share most blocks of the pool, not all.</summary>
     public long Activations => Pool - Parameters - Gradients - OptimiserState - Reference;
 
     public long Total => Pool + Scratch;
