@@ -35,6 +35,11 @@ internal static class CommonOptions
 
     public static Option<bool> Resume() => new("--resume") { Description = "Go on from the newest checkpoint in --out." };
 
+    public static Option<bool> DryRun() => new("--dry-run")
+    {
+        Description = "Train nothing and write nothing: say what memory, operations and steps the run would take, and whether it fits.",
+    };
+
     public static Option<int?> MaxLength() => Limit("--max-length", "The most tokens of prompt and completion; default: the model's context.", 2);
 
     public static Option<int?> MaxPromptLength() => Limit("--max-prompt-length", "The most tokens of a prompt; longer ones are cut from the left.", 1);

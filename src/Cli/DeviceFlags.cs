@@ -45,6 +45,20 @@ internal sealed class DeviceFlags
         return device == Cpu ? new CpuBackend(Threads(parsed)) : OpenCuda(device, parsed);
     }
 
+    /// <summary>The device's memory in bytes, and the most floating-point operations a second that it can do, null where that is not measured.</summary>
+    /// <exception cref="CudaException">As <see cref="Open"/>.</exception>
+    public (long MemoryBytes, double? PeakFlops) Limits(ParseResult parsed)
+    {
+        using var backend = Open(parsed);
+#if !DOUBLE
+        if (_device.Read(parsed) == Cuda)
+        {
+            return (CudaProbe.Native().Cards[0].MemoryBytes, null);
+        }
+#endif
+        return (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, backend is CpuBackend cpu ? cpu.MeasurePeak() : null);
+    }
+
     /// <summary>Threads of this machine that compute; 1 where a card does.</summary>
     /// <exception cref="UsageException">The variable that stands in for --threads holds no number of threads.</exception>
     public int Threads(ParseResult parsed) =>

@@ -19,6 +19,10 @@ internal sealed class TrainingFlags
     private readonly Option<double> _weightDecay = CommonOptions.Real(
         "--weight-decay", "Decoupled weight decay of AdamW.", 0, static v => v is >= 0 and <= 1, "from 0 to 1");
     private readonly Option<ulong> _seed = CommonOptions.Seed();
+    private readonly Option<bool> _gradientCheckpointing = new("--gradient-checkpointing")
+    {
+        Description = "Keep each layer's input alone, and compute the layer again in backward: less memory, some more time, the same bits.",
+    };
     private readonly Option<int> _checkpointEvery = CommonOptions.Count("--checkpoint-every", "Steps between checkpoints; 0 for none but Ctrl-C's.", 100);
     private readonly Option<int> _keep = CommonOptions.Positive("--keep-checkpoints", "Checkpoints kept, the newest.", 2);
     private readonly Choice<NumberFormat> _saveFormat = CommonOptions.SaveFormat();
@@ -40,7 +44,7 @@ internal sealed class TrainingFlags
             ("adamw", OptimiserKind.AdamW), ("sgd", OptimiserKind.Sgd), ("rmsprop", OptimiserKind.RmsProp));
         foreach (var option in new Option[]
         {
-            _epochs, _batchSize, _learningRate, _schedule.Option, _warmup, _maxGradNorm, _optimiser.Option, _weightDecay, _seed, _checkpointEvery, _keep,
+            _epochs, _batchSize, _learningRate, _schedule.Option, _warmup, _maxGradNorm, _optimiser.Option, _weightDecay, _seed, _gradientCheckpointing, _checkpointEvery, _keep,
             _saveFormat.Option,
         })
         {
@@ -69,6 +73,7 @@ internal sealed class TrainingFlags
             Optimiser = optimiser,
             WeightDecay = parsed.GetValue(_weightDecay),
             Seed = parsed.GetValue(_seed),
+            GradientCheckpointing = parsed.GetValue(_gradientCheckpointing),
             CheckpointEvery = parsed.GetValue(_checkpointEvery),
             KeepCheckpoints = parsed.GetValue(_keep),
             Lora = lora,

@@ -8,6 +8,7 @@ namespace TinyDpo.Tensors;
 /// </summary>
 public sealed class ParameterSet
 {
+    private readonly Lazy<DeviceBuffer> _gradients;
     private readonly Dictionary<string, Tensor> _byName = [];
     private readonly List<(string Name, Tensor Value)> _tensors = [];
 
@@ -21,13 +22,19 @@ public sealed class ParameterSet
             throw new ArgumentException($"a model of {total} parameters: at most {int.MaxValue} fit one buffer");
         }
         Values = backend.Memory.Allocate((int)total);
-        Gradients = backend.Memory.Allocate((int)total);
         backend.Fill(Values, 0);
-        backend.Fill(Gradients, 0);
+        _gradients = new Lazy<DeviceBuffer>(() =>
+        {
+            var gradients = backend.Memory.Allocate((int)total);
+            backend.Fill(gradients, 0);
+            return gradients;
+        });
         var offset = 0;
         foreach (var (name, shape) in entries)
         {
-            var tensor = Tensor.Parameter(backend, shape, Values.Slice(offset, shape.Count), Gradients.Slice(offset, shape.Count));
+            var start = offset;
+            var gradient = new Lazy<DeviceBuffer>(() => Gradients.Slice(start, shape.Count));
+            var tensor = Tensor.Parameter(backend, shape, Values.Slice(start, shape.Count), gradient);
             _byName.Add(name, tensor);
             _tensors.Add((name, tensor));
             offset += Padded(shape.Count);
@@ -42,8 +49,8 @@ public sealed class ParameterSet
     /// <summary>Whether the parameters are constants, without gradients.</summary>
     public bool IsFrozen { get; private set; }
 
-    /// <summary>The gradients in the same places; not to be used once frozen.</summary>
-    public DeviceBuffer Gradients { get; }
+    /// <summary>The gradients in the same places, whose memory is taken when they are first wanted; not to be used once frozen.</summary>
+    public DeviceBuffer Gradients => _gradients.Value;
 
     public IReadOnlyList<(string Name, Tensor Value)> Tensors => _tensors;
 
@@ -106,14 +113,19 @@ public sealed class ParameterSet
         {
             tensor.Freeze();
         }
-        Backend.Memory.Return(Gradients);
+        FreeGradients();
     }
 
     /// <summary>Gives the buffers back.</summary>
     public void Free()
     {
         Backend.Memory.Return(Values);
-        if (!IsFrozen)
+        FreeGradients();
+    }
+
+    private void FreeGradients()
+    {
+        if (_gradients.IsValueCreated)
         {
             Backend.Memory.Return(Gradients);
         }

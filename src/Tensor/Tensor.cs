@@ -8,9 +8,9 @@ namespace TinyDpo.Tensors;
 /// </summary>
 public sealed partial class Tensor
 {
-    private DeviceBuffer? _ownGradient;
+    private Lazy<DeviceBuffer>? _ownGradient;
 
-    private Tensor(IBackend backend, Shape shape, DeviceBuffer data, bool requiresGrad, Op? producer, DeviceBuffer? ownGradient = null)
+    private Tensor(IBackend backend, Shape shape, DeviceBuffer data, bool requiresGrad, Op? producer, Lazy<DeviceBuffer>? ownGradient = null)
     {
         Backend = backend;
         Shape = shape;
@@ -49,8 +49,8 @@ public sealed partial class Tensor
     /// <summary>A tensor of the innermost scope that no op has written yet, for kernels called outside the graph.</summary>
     public static Tensor Uninitialised(IBackend backend, Shape shape) => Output(backend, shape, null);
 
-    /// <summary>A parameter: its values and its gradient are places in two buffers that live as long as the model.</summary>
-    internal static Tensor Parameter(IBackend backend, Shape shape, DeviceBuffer data, DeviceBuffer gradient) =>
+    /// <summary>A parameter: its values and its gradient are places in two buffers that live as long as the model, the second from its first use.</summary>
+    internal static Tensor Parameter(IBackend backend, Shape shape, DeviceBuffer data, Lazy<DeviceBuffer> gradient) =>
         new(backend, shape, data, true, null, gradient);
 
     internal static Tensor Output(IBackend backend, Shape shape, Op? producer) =>
@@ -101,11 +101,22 @@ public sealed partial class Tensor
         }
         Grad = Backend.Memory.Rent(Shape.Count);
         Backend.Upload(cotangent, Grad);
-        foreach (var op in Tape.Reversed(Producer))
-        {
-            op.RunBackward(keepOutput: op == Producer);
-        }
+        RunBackward(Producer);
     }
+
+    /// <summary>The same from a gradient that lies on the device, which stays as it is.</summary>
+    internal void Backward(DeviceBuffer gradient)
+    {
+        Grad = Backend.Memory.Rent(Shape.Count);
+        Backend.Copy(gradient, Grad);
+        RunBackward(Producer!);
+    }
+
+    /// <summary>The same values without what made them: backward ends here, with a gradient where this tensor wants one.</summary>
+    internal Tensor Leaf() => new(Backend, Shape, Data, RequiresGrad, null);
+
+    /// <summary>Whether a contribution to the gradient would take a new buffer, of the scope that is innermost then.</summary>
+    internal bool GradientWillBeRented => RequiresGrad && Grad is null && _ownGradient is null;
 
     /// <summary>Forgets the gradient, so that the next contribution writes instead of adding. Costs nothing: no memory is touched.</summary>
     public void ClearGrad() => Grad = null;
@@ -117,7 +128,7 @@ public sealed partial class Tensor
     internal DeviceBuffer GradientTarget(out bool accumulate)
     {
         accumulate = Grad is not null;
-        return Grad ??= _ownGradient ?? Backend.Memory.Rent(Shape.Count);
+        return Grad ??= _ownGradient?.Value ?? Backend.Memory.Rent(Shape.Count);
     }
 
     /// <summary>
@@ -144,6 +155,14 @@ public sealed partial class Tensor
         if (!keepData)
         {
             Backend.Memory.Return(Data);
+        }
+    }
+
+    private static void RunBackward(Op last)
+    {
+        foreach (var op in Tape.Reversed(last))
+        {
+            op.RunBackward(keepOutput: op == last);
         }
     }
 }

@@ -95,6 +95,45 @@ internal sealed partial class TrainingCommandsTests
         Assert.That(WorldReward.GrammaticalShare(Enumerable.Repeat(prefix, 4), samples), Is.EqualTo(0.5), "one was cut, one is no review");
     }
 
+    [TestCase("dpo")]
+    [TestCase("sft")]
+    [TestCase("reward-model")]
+    public void ADryRunSaysWhatTheRunTakesAndWritesNothing(string command)
+    {
+        var run = _folder.File($"{command} dry");
+        string[] arguments = [command, "--model", _model, "--data", _pairs, "--out", run, "--batch-size", "4", "--epochs", "3", "--dry-run"];
+        var dry = CommandLineRun.Of(arguments);
+        Assert.That(dry.ExitCode, Is.Zero);
+        Assert.That(dry.Error, Does.Contain("activations").And.Contain("GFLOP").And.Contain("An estimate").And.Contain("It fits."));
+        var said = JsonElement.Parse(dry.Lines.Single());
+        Assert.That(Keys(said), Is.EqualTo(new[]
+        {
+            "parameters_bytes", "gradients_bytes", "optimizer_bytes", "reference_bytes", "activations_bytes", "scratch_bytes", "total_bytes", "machine_bytes",
+            "fits", "largest_micro_batch_tokens", "examples", "epochs", "steps", "flops_per_step", "peak_flops_per_second", "estimated_seconds_per_step", "remedies",
+        }));
+        Assert.That(said.GetProperty("steps").GetInt32(), Is.EqualTo(9));
+        Assert.That(said.GetProperty("machine_bytes").GetInt64(), Is.GreaterThan(said.GetProperty("total_bytes").GetInt64()).And.GreaterThan(100_000_000));
+        Assert.That(said.GetProperty("fits").GetBoolean(), Is.True);
+        Assert.That(Directory.Exists(run), Is.False);
+        CommandLineRun.Of([.. arguments, "--quiet"]).Succeeded();
+        CommandLineRun.Of([.. arguments, "--resume"]).AssertFails(CommandLine.BadUsage, "--resume has no effect with --dry-run");
+    }
+
+    [TestCase("dpo")]
+    [TestCase("sft")]
+    [TestCase("reward-model")]
+    public void GradientCheckpointingWritesTheSameModel(string command)
+    {
+        Assert.That(Train("again", "--gradient-checkpointing"), Is.EqualTo(Train("kept")));
+
+        byte[] Train(string name, params string[] more)
+        {
+            var run = _folder.File($"{command} {name}");
+            CommandLineRun.Of([command, "--model", _model, "--data", _pairs, "--out", run, "--batch-size", "4", .. more]).Succeeded();
+            return File.ReadAllBytes(Path.Combine(run, "model/model.safetensors"));
+        }
+    }
+
     /// <summary>Batches of 64 and a rate that begins at 0 and rises by 1e-6 / 150 a step; what is given goes before.</summary>
     [TestCase(12, "")]
     [TestCase(4, "--batch-size 4")]

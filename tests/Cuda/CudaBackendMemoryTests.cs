@@ -22,12 +22,12 @@ public class CudaBackendMemoryTests
     {
         using (var scope = new MemoryScope(_backend))
         {
-            _backend.Fill(_backend.Memory.Rent(3 * Mebi), 1);
+            _backend.Fill(_backend.Memory.Rent(2 * Mebi), 1);
         }
         using (var scope = new MemoryScope(_backend))
         {
-            _backend.Fill(_backend.Memory.Rent(2 * Mebi), 1);
-            Assert.That(_backend.Memory.Bytes, Is.EqualTo(2 << 20));
+            _backend.Fill(_backend.Memory.Rent(3 * Mebi), 1);
+            Assert.That(_backend.Memory.Bytes, Is.EqualTo(3 << 20));
         }
     }
 

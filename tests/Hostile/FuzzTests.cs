@@ -11,13 +11,16 @@ using TinyDpo.Simulator;
 namespace TinyDpo.Tests;
 
 /// <summary>
-/// Every parser fed with mutated files from a fixed seed: it reads them or throws its own exception in one line, within bounded memory, and
-/// nothing else. A few hundred files a parser every day, 20,000 among the long tests.
+/// Every parser fed with mutated files from a fixed seed: it reads them or throws its own exception in one line, within bounded memory and
+/// processor time, and nothing else. A few hundred files a parser every day, 20,000 among the long tests.
 /// </summary>
 public class FuzzTests
 {
     private const ulong Seed = 20261124;
     private const long MostBytes = 200_000_000;
+
+    // Of the thread's own processor time, which other programs do not lengthen.
+    private static readonly TimeSpan s_mostTime = TimeSpan.FromSeconds(1);
 
     private TemporaryFolder _folder = null!;
     private CpuBackend _backend = null!;
@@ -64,7 +67,7 @@ public class FuzzTests
         for (var number = 0; number < count; number++)
         {
             File.WriteAllBytes(path, Mutation.Of(good, Seed, number));
-            var before = GC.GetAllocatedBytesForCurrentThread();
+            var (before, start) = (GC.GetAllocatedBytesForCurrentThread(), ThreadClock.ProcessorTime());
             try
             {
                 read(path);
@@ -79,6 +82,7 @@ public class FuzzTests
                 Assert.Fail($"{parser}, file {number}: {e}");
             }
             Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.LessThan(MostBytes), $"file {number}: bytes allocated");
+            Assert.That(ThreadClock.ProcessorTime() - start, Is.LessThan(s_mostTime), $"file {number}: processor time");
         }
         Assert.That(refused, Is.GreaterThan(count / 10), "the changes reach what the parser looks at");
     }

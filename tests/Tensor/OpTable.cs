@@ -16,13 +16,13 @@ public static class OpTable
 
     public static IEnumerable<OpRow> Rows() =>
         Elementwise(s_lengths).Concat(Reductions(s_lengths)).Concat(Linears([(0, 3, 4), (1, 1, 1), (5, 7, 3), (13, 33, 17)])).Concat(Norms(s_matrices))
-            .Concat(Gathers([[], [2], [0, 4, 4, 1, 4]], 11)).Concat(LogProbs(s_logProbs)).Concat(AttentionTable.Rows());
+            .Concat(Gathers([[], [2], [0, 4, 4, 1, 4]], 11)).Concat(LogProbs(s_logProbs)).Concat(Recomputations([(0, 3), (1, 1), (5, 7), (9, 16)])).Concat(AttentionTable.Rows());
 
     /// <summary>The same ops at the sizes that are hard for a GPU: for comparing one device with another.</summary>
     public static IEnumerable<OpRow> DeviceRows() =>
         Elementwise(s_deviceLengths).Concat(Reductions(s_deviceLengths)).Concat(Linears([(33, 31, 100)])).Concat(Norms(s_deviceMatrices))
             .Concat(Gathers([[0, 4, 4, 1, 4]], 1000)).Concat(LogProbs([([0, 3, 3, 1, 5, 5, 5], 1000, 100_000), ([4, 1, 1], 8191, 8191)]))
-            .Concat(AttentionTable.DeviceRows());
+            .Concat(Recomputations([(33, 31)])).Concat(AttentionTable.DeviceRows());
 
     private static readonly (int[] Rows, int Vocabulary, int ChunkBudget)[] s_logProbs =
     [
@@ -231,6 +231,22 @@ public static class OpTable
                         return logits[targets[i]] - Math.Log(logits.Sum(Math.Exp));
                     }),
                 ],
+            };
+        }
+    }
+
+    private static IEnumerable<OpRow> Recomputations((int Tokens, int Width)[] sizes)
+    {
+        foreach (var (tokens, width) in sizes)
+        {
+            yield return new OpRow
+            {
+                Name = $"recomputed residual block {tokens} x {width}",
+                Op = nameof(RecomputedOp),
+                Inputs = [Shape.Matrix(tokens, width), Shape.Matrix(width, width)],
+                Terms = 4 * Math.Max(tokens, width),
+                Build = (_, x) => Recomputed(x[0], [x[1]], x[0].Shape, h => h + Tanh(Linear(h, x[1]))),
+                Reference = x => [.. x[0].Zip(MatMulTransposed(x[0], x[1], tokens, width, width), static (h, y) => h + Math.Tanh(y))],
             };
         }
     }

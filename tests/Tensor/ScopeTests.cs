@@ -158,5 +158,26 @@ public class ScopeTests
         Assert.That(_backend.Memory.Outstanding, Is.Zero);
     }
 
+    [Test]
+    public void ABlockOfUpToTwiceTheSizeIsTakenBeforeMoreMemory()
+    {
+        Take(2000);
+        var bytes = _backend.Memory.Bytes;
+        Take(1024); // half of the class of 2,048
+        Assert.That(_backend.Memory.Bytes, Is.EqualTo(bytes));
+        Take(500);
+        Assert.That(_backend.Memory.Bytes, Is.GreaterThan(bytes), "a block four times as large is not wasted on it");
+        bytes = _backend.Memory.Bytes;
+        Take(2000);
+        Take(500);
+        Assert.That(_backend.Memory.Bytes, Is.EqualTo(bytes), "each went back to its own class");
+
+        void Take(int length)
+        {
+            using var step = new StepScope(_backend);
+            _ = Vector(new Real[length]);
+        }
+    }
+
     private Tensor Vector(params Real[] values) => Tensor.From(_backend, Shape.Vector(values.Length), values);
 }

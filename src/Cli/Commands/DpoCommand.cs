@@ -30,6 +30,7 @@ internal static class DpoCommand
         var tensorBoard = CommonOptions.TensorBoard();
         var dashboard = new Option<bool>("--dashboard") { Description = "Serve the report on 127.0.0.1 while training; the address goes to stderr." };
         var resume = CommonOptions.Resume();
+        var dryRun = CommonOptions.DryRun();
         var preset = new Choice<TrainingOptions?>(
             "--preset", "paper: the paper's batch, optimiser, rate, warm-up and clipping, where not given.", "none", ("none", null), ("paper", s_paper));
         var maxLength = CommonOptions.MaxLength();
@@ -39,7 +40,7 @@ internal static class DpoCommand
         var quiet = CommonOptions.Quiet();
         var command = new Command("dpo", "Preference training of a model on pairs: Direct Preference Optimization, or another loss.")
         {
-            model, tokenizer, reference, data, evalData, folder, tensorBoard, dashboard, resume, preset.Option, maxLength, maxPrompt, budget,
+            model, tokenizer, reference, data, evalData, folder, tensorBoard, dashboard, resume, dryRun, preset.Option, maxLength, maxPrompt, budget,
             template.Option, quiet,
         };
         var device = new DeviceFlags(command);
@@ -63,6 +64,7 @@ internal static class DpoCommand
                 EvalData = parsed.GetValue(evalData),
                 Out = parsed.GetRequiredValue(folder),
                 Resume = parsed.GetValue(resume),
+                DryRun = parsed.GetValue(dryRun),
                 TensorBoard = parsed.GetValue(tensorBoard),
                 Live = live,
                 Loss = chosenLoss,
@@ -76,6 +78,12 @@ internal static class DpoCommand
             if (options.Sync is not null && options.Training.Lora is not null)
             {
                 throw new UsageException("--sync-reference mixes whole models: leave out --lora-rank");
+            }
+            if (options.DryRun)
+            {
+                return Task.FromResult(DryRun.Run(
+                    parsed, device, parsed.GetValue(quiet), options.Training, options.TokenBudget, adapters: true,
+                    (dry, log) => DpoRun.Run(options, dry, log, cancellation), resume, tensorBoard, dashboard));
             }
             using var backend = device.Open(parsed);
             using var server = live is null ? null : new DashboardServer(live.Render);

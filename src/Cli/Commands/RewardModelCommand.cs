@@ -15,6 +15,7 @@ internal static class RewardModelCommand
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var tensorBoard = CommonOptions.TensorBoard();
         var resume = CommonOptions.Resume();
+        var dryRun = CommonOptions.DryRun();
         var maxLength = CommonOptions.MaxLength();
         var maxPrompt = CommonOptions.MaxPromptLength();
         var budget = CommonOptions.TokenBudget();
@@ -22,7 +23,7 @@ internal static class RewardModelCommand
         var quiet = CommonOptions.Quiet();
         var command = new Command("reward-model", "Train a reward model on pairs: a scalar head in place of the output head, Bradley-Terry's loss.")
         {
-            model, tokenizer, data, evalData, folder, tensorBoard, resume, maxLength, maxPrompt, budget,
+            model, tokenizer, data, evalData, folder, tensorBoard, resume, dryRun, maxLength, maxPrompt, budget,
             template.Option, quiet,
         };
         var device = new DeviceFlags(command);
@@ -37,6 +38,7 @@ internal static class RewardModelCommand
                 EvalData = parsed.GetValue(evalData),
                 Out = parsed.GetRequiredValue(folder),
                 Resume = parsed.GetValue(resume),
+                DryRun = parsed.GetValue(dryRun),
                 TensorBoard = parsed.GetValue(tensorBoard),
                 Training = training.Read(parsed),
                 Template = template.Read(parsed),
@@ -44,6 +46,12 @@ internal static class RewardModelCommand
                 MaxPromptLength = parsed.GetValue(maxPrompt),
                 TokenBudget = parsed.GetValue(budget),
             };
+            if (options.DryRun)
+            {
+                return Task.FromResult(DryRun.Run(
+                    parsed, device, parsed.GetValue(quiet), options.Training, options.TokenBudget, adapters: false,
+                    (dry, log) => RewardModelRun.Run(options, dry, log, cancellation), resume, tensorBoard));
+            }
             using var backend = device.Open(parsed);
             var result = Interruptible.Run(
                 options.Out, () => RunConsole.Run(parsed.GetValue(quiet), log => RewardModelRun.Run(options, backend, log, cancellation)));

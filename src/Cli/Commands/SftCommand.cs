@@ -15,13 +15,14 @@ internal static class SftCommand
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var tensorBoard = CommonOptions.TensorBoard();
         var resume = CommonOptions.Resume();
+        var dryRun = CommonOptions.DryRun();
         var maxLength = CommonOptions.MaxLength();
         var budget = CommonOptions.TokenBudget();
         var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("sft", "Supervised fine-tuning, or training from scratch.")
         {
-            model, config, tokenizer, data, folder, tensorBoard, resume, maxLength, budget, template.Option, quiet,
+            model, config, tokenizer, data, folder, tensorBoard, resume, dryRun, maxLength, budget, template.Option, quiet,
         };
         var device = new DeviceFlags(command);
         var training = new TrainingFlags(command, new TrainingOptions());
@@ -35,6 +36,7 @@ internal static class SftCommand
                 Data = parsed.GetRequiredValue(data),
                 Out = parsed.GetRequiredValue(folder),
                 Resume = parsed.GetValue(resume),
+                DryRun = parsed.GetValue(dryRun),
                 TensorBoard = parsed.GetValue(tensorBoard),
                 Training = training.Read(parsed),
                 Template = template.Read(parsed),
@@ -48,6 +50,12 @@ internal static class SftCommand
             if (options.Config is not null && options.Tokenizer is null)
             {
                 throw new UsageException("--config needs --tokenizer");
+            }
+            if (options.DryRun)
+            {
+                return Task.FromResult(DryRun.Run(
+                    parsed, device, parsed.GetValue(quiet), options.Training, options.TokenBudget, adapters: true,
+                    (dry, log) => SftRun.Run(options, dry, log, cancellation), resume, tensorBoard));
             }
             using var backend = device.Open(parsed);
             var result = Interruptible.Run(

@@ -22,6 +22,9 @@ public sealed record DpoRunOptions
 
     public bool Resume { get; init; }
 
+    /// <summary>Whether the run is walked through and nothing is written, for <see cref="RunNeeds.Of"/>.</summary>
+    public bool DryRun { get; init; }
+
     /// <summary>A folder for a TensorBoard event file; null for none.</summary>
     public string? TensorBoard { get; init; }
 
@@ -71,6 +74,7 @@ public static class DpoRun
     {
         var (policy, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
         RunChecks.RequireWhole(policy, options.Model);
+        var ownBytes = backend.Memory.OutstandingBytes;
         var reference = options.Reference is null ? policy : ModelFile.LoadWeights(options.Reference, backend);
         var referencePath = options.Reference ?? options.Model;
         RunChecks.RequireSameVocabulary(policy, reference, referencePath);
@@ -86,15 +90,16 @@ public static class DpoRun
             Policy = policyFingerprint,
             Data = ReferenceCache.Key(fingerprint, tokenizer.Fingerprint, pairs),
             Loss = options.Loss.ToString(), // a record's text: its name and every parameter
-            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            Training = options.Training.Key(),
             options.TokenBudget,
             options.Sync,
-        }, options.Recorded());
+        }, options.Recorded(), options.DryRun);
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
         var positions = Math.Min(policy.Config.ContextLength, reference.Config.ContextLength);
         var moving = options.Sync is null ? null : Moving(options.Sync);
         IReferenceSource source = moving is null ? StandingReference() : moving;
+        var referenceBytes = backend.Memory.OutstandingBytes - ownBytes;
         var heldOutLogProbs = heldOut is null || moving is not null ? null : RunChecks.RequireFinite(
             ReferenceLogProbs.OfReference(reference, heldOut, options.Loss, positions, options.TokenBudget, cancellation: cancellation),
             heldOut, referencePath, options.EvalData!);
@@ -106,12 +111,17 @@ public static class DpoRun
             heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)));
         log.Stage("examples for the report", 1);
         var start = reference == policy || moving is not null ? ModelFile.LoadWeights(referencePath, backend) : reference;
-        RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed).Write(options.Out);
+        var examples = RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed);
+        if (folder.Needs is { } needs)
+        {
+            return new TrainingResult(folder.ModelPath, summary, []) { Needs = needs with { Parameters = needs.Parameters - referenceBytes, Reference = referenceBytes } };
+        }
+        examples.Write(options.Out);
         return new TrainingResult(folder.ModelPath, summary, evaluation);
 
         ReferenceLogProbs StandingReference() => RunChecks.RequireFinite(
             ReferenceCache.LoadOrCompute(
-                folder.PathOf(ReferenceCache.FileName), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
+                options.DryRun ? null : folder.PathOf(ReferenceCache.FileName), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
                 options.Loss.TailWeight) with
             {
                 Mismatched = options.Loss.Inputs.HasFlag(LossInputs.Mismatched)

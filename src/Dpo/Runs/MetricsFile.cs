@@ -9,7 +9,8 @@ public sealed class MetricsFile : IDisposable
 {
     public const string Name = "metrics.jsonl";
 
-    private readonly StreamWriter _writer;
+    private readonly string _path;
+    private readonly FileStream _file;
 
     /// <param name="path">The file; its folder exists.</param>
     /// <param name="keepBelow">Keeps the lines of steps below this (a resumed run), drops the rest; 0 starts anew.</param>
@@ -18,7 +19,8 @@ public sealed class MetricsFile : IDisposable
     {
         Kept = keepBelow > 0 && File.Exists(path) ? Below(path, keepBelow) : [];
         AtomicFile.WriteText(path, string.Concat(Kept.Select(static line => line + "\n")));
-        _writer = new StreamWriter(new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read), new UTF8Encoding(false)) { NewLine = "\n" };
+        _path = path;
+        _file = new FileStream(path, FileMode.Append, FileAccess.Write, FileShare.Read, bufferSize: 0); // what failed once is not tried again at the end
     }
 
     /// <summary>The lines that were there and stay.</summary>
@@ -30,7 +32,7 @@ public sealed class MetricsFile : IDisposable
     /// <summary>Figures of the model as it is after so many steps, which belong to no batch.</summary>
     public void Write(int steps, IReadOnlyList<(string Name, double Value)> metrics) => Write([("step", steps), .. Boxed(metrics)]);
 
-    public void Dispose() => _writer.Dispose();
+    public void Dispose() => _file.Dispose();
 
     private static IEnumerable<(string Name, object Value)> Stage(string stage) => [("stage", stage)];
 
@@ -39,8 +41,15 @@ public sealed class MetricsFile : IDisposable
 
     private void Write(IEnumerable<(string Name, object Value)> line)
     {
-        _writer.WriteLine(JsonSerializer.Serialize(line.ToDictionary(static e => e.Name, static e => e.Value)));
-        _writer.Flush();
+        var text = JsonSerializer.Serialize(line.ToDictionary(static e => e.Name, static e => e.Value)) + "\n";
+        try
+        {
+            _file.Write(Encoding.UTF8.GetBytes(text));
+        }
+        catch (IOException e)
+        {
+            throw AtomicFile.Unwritable(_path, e);
+        }
     }
 
     private static List<string> Below(string path, int keepBelow)

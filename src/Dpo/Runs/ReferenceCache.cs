@@ -17,21 +17,22 @@ public static class ReferenceCache
     private static readonly JsonSerializerOptions s_strict = new() { RespectRequiredConstructorParameters = true };
 
     /// <summary>Reads the log-probs from <paramref name="path"/> if its key fits, else computes and writes them.</summary>
+    /// <param name="path">Null to compute alone.</param>
     /// <param name="fingerprint">Of the reference's weights: <see cref="ModelFile.Fingerprint"/>.</param>
     /// <param name="tailWeight">See <see cref="IPreferenceLoss.TailWeight"/>.</param>
     public static ReferenceLogProbs LoadOrCompute(
-        string path, Transformer reference, string fingerprint, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, IRunLog log,
+        string? path, Transformer reference, string fingerprint, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, IRunLog log,
         int tokenBudget = SftTask.DefaultTokenBudget, CancellationToken cancellation = default, double tailWeight = 1)
     {
         var key = Key(fingerprint, tokenizer.Fingerprint, pairs) + (tailWeight == 1 ? "" : $" tail {tailWeight:R}");
-        if (TryRead(path, key, pairs.Count) is { } cached)
+        if (path is not null && TryRead(path, key, pairs.Count) is { } cached)
         {
             log.Note($"the reference's log-probs come from {path}");
             return cached;
         }
         log.Stage("the reference's log-probs", pairs.Count);
         var computed = ReferenceLogProbs.Compute(reference, pairs, tokenBudget, n => log.Advance(n), cancellation, tailWeight: tailWeight);
-        if (!computed.Chosen.Concat(computed.Rejected).All(Real.IsFinite))
+        if (path is null || !computed.Chosen.Concat(computed.Rejected).All(Real.IsFinite))
         {
             return computed; // JSON holds no NaN, and nobody wants these again
         }

@@ -31,6 +31,9 @@ public sealed record RewardModelRunOptions
 
     public int TokenBudget { get; init; } = SftTask.DefaultTokenBudget;
 
+    /// <summary>Whether the run is walked through and nothing is written, for <see cref="RunNeeds.Of"/>.</summary>
+    public bool DryRun { get; init; }
+
     /// <summary>A folder for a TensorBoard event file; null for none.</summary>
     public string? TensorBoard { get; init; }
 
@@ -48,6 +51,7 @@ public static class RewardModelRun
         var (start, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
         RunChecks.RequireWhole(start, options.Model);
         var model = start.WithScalarHead();
+        start.Weights.Free(); // copied
         var data = new PreferenceDataOptions
         {
             MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
@@ -68,13 +72,13 @@ public static class RewardModelRun
         {
             Model = ModelFile.Fingerprint(model),
             Data = TokenHash.Of(tokenizer.Fingerprint, pairs.SelectMany(static p => new[] { p.Prompt, p.Chosen, p.Rejected })),
-            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            Training = options.Training.Key(),
             options.TokenBudget,
-        }, options.Recorded());
+        }, options.Recorded(), options.DryRun);
         var evaluation = folder.Train(
             model, tokenizer, new RewardTask(model, RewardTask.Rankings(pairs), options.TokenBudget), options.Training, RankingLoss.AtEqualScores(2),
             log, cancellation, options.TensorBoard, evaluate: heldOut is null ? null : Evaluate);
-        return new TrainingResult(folder.ModelPath, summary, evaluation);
+        return new TrainingResult(folder.ModelPath, summary, evaluation) { Needs = folder.Needs };
 
         (string Name, double Value)[] Evaluate()
         {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using TinyDpo.Kernels;
 using TinyDpo.Models;
 
 namespace TinyDpo.Dpo;
@@ -12,26 +13,35 @@ public sealed class RunFolder
     /// <summary>The name of the file that says what the run was asked for.</summary>
     public const string OptionsFile = "options.json";
 
+    // Of a dry run, where an epoch has not more.
+    private const int MostStepsWalked = 2_000;
+
     private static readonly JsonSerializerOptions s_readable = new() { WriteIndented = true, Converters = { new JsonStringEnumConverter() } };
 
     private readonly string _folder;
     private readonly CheckpointFolder _checkpoints;
     private readonly bool _resume;
+    private readonly bool _dry;
     private readonly object _options;
 
     /// <param name="folder">OUT.</param>
     /// <param name="resume">Go on from OUT's newest checkpoint.</param>
     /// <param name="key">All that two runs must share for one to go on with the other's checkpoint.</param>
     /// <param name="options">What the run is asked for, for people and reports: options.json.</param>
+    /// <param name="dry">Training is walked through, and nothing is read from OUT or written there.</param>
     /// <exception cref="InputException">
     /// OUT cannot be written, or holds what an earlier run left and this one is not to resume, or is to be resumed and is finished.
     /// </exception>
-    public RunFolder(string folder, bool resume, object key, object options)
+    public RunFolder(string folder, bool resume, object key, object options, bool dry = false)
     {
-        (_folder, _resume, _options) = (folder, resume, options);
+        (_folder, _resume, _options, _dry) = (folder, resume, options, dry);
+        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
+        if (dry)
+        {
+            return;
+        }
         AtomicFile.RequireWritableFolder(folder);
         AtomicFile.DeleteLeftovers(folder);
-        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
         if (resume)
         {
             RequireUnfinished();
@@ -44,6 +54,9 @@ public sealed class RunFolder
 
     /// <summary>Where the trained model goes.</summary>
     public string ModelPath => PathOf("model");
+
+    /// <summary>What a dry run has found; null before it, and of another.</summary>
+    public RunNeeds? Needs { get; private set; }
 
     /// <summary>The path of OUT's newest checkpoint, whichever run left it; or null.</summary>
     public static string? NewestCheckpoint(string folder) => new CheckpointFolder(folder, "").Newest();
@@ -65,6 +78,10 @@ public sealed class RunFolder
         {
             // Only now: every pass of the reference, which is the model without them, has been made.
             LoraAdapters.Attach(model, options.Lora, options.Seed);
+        }
+        if (_dry)
+        {
+            return WalkThrough(model, task, options, log, cancellation, evaluate);
         }
         var run = new TrainingRun(model, task, options, _checkpoints);
         if (_resume)
@@ -110,6 +127,41 @@ public sealed class RunFolder
             board?.Write(run.Step, line);
             live?.Add(run.Step, measured);
         }
+    }
+
+    /// <summary>
+    /// The training on a backend that computes nothing, with the memory that <see cref="Train"/> would ask for in its order. Each epoch has
+    /// batches of other sizes, which take blocks of other size classes of the pool; after so many steps there are hardly new ones.
+    /// </summary>
+    private IReadOnlyList<(string Name, double Value)> WalkThrough(
+        Transformer model, ITrainingTask task, TrainingOptions options, IRunLog log, CancellationToken cancellation,
+        Func<IReadOnlyList<(string Name, double Value)>>? evaluate)
+    {
+        var memory = model.Backend.Memory;
+        var parameters = memory.OutstandingBytes;
+        var epochs = Math.Clamp(MostStepsWalked / options.StepsPerEpoch(task.Examples), 1, options.Epochs);
+        var run = new TrainingRun(model, task, options with { Epochs = epochs, CheckpointEvery = 0 });
+        var state = memory.OutstandingBytes - parameters;
+        evaluate?.Invoke();
+        var measured = (MeasuredBackend)model.Backend;
+        measured.Clear();
+        long gradients = 0;
+        log.Stage("walking through the training", run.TotalSteps);
+        run.Run(
+            report =>
+            {
+                gradients = memory.OutstandingBytes - parameters - state;
+                log.Advance(report.Step + 1);
+            },
+            cancellation: cancellation);
+        Needs = new RunNeeds(
+            parameters, gradients, state, 0, task.Examples, options.TotalSteps(task.Examples), options.Epochs,
+            measured.Costs.Sum(static cost => cost.Flops) / run.TotalSteps);
+        if (options.MergeAdapters)
+        {
+            model.MergeAdapters();
+        }
+        return evaluate?.Invoke() ?? [];
     }
 
     private void RequireUnused()

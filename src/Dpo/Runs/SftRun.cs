@@ -20,6 +20,9 @@ public sealed record SftRunOptions
 
     public bool Resume { get; init; }
 
+    /// <summary>Whether the run is walked through and nothing is written, for <see cref="RunNeeds.Of"/>.</summary>
+    public bool DryRun { get; init; }
+
     /// <summary>A folder for a TensorBoard event file; null for none.</summary>
     public string? TensorBoard { get; init; }
 
@@ -57,14 +60,17 @@ public static class SftRun
             Model = ModelFile.Fingerprint(model),
             Tokenizer = tokenizer.Fingerprint,
             Data = TokenHash.Of("", examples.SelectMany(static e => new[] { e.Prompt, e.Completion })),
-            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            Training = options.Training.Key(),
             options.TokenBudget,
-        }, options.Recorded());
+        }, options.Recorded(), options.DryRun);
         folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);
         log.Stage("examples for the report", 1);
         var samples = RunExamples.Continuations(model, Open(options, backend).Model, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);
-        new RunExamples([], samples).Write(options.Out);
-        return new TrainingResult(folder.ModelPath, summary, []);
+        if (!options.DryRun)
+        {
+            new RunExamples([], samples).Write(options.Out);
+        }
+        return new TrainingResult(folder.ModelPath, summary, []) { Needs = folder.Needs };
     }
 
     private static (Transformer Model, ITokenizer Tokenizer) Open(SftRunOptions options, IBackend backend)

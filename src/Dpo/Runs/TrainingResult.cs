@@ -6,6 +6,9 @@ namespace TinyDpo.Dpo;
 /// <param name="Evaluation">Held-out figures after the last step, as eval_*; empty without held-out data.</param>
 public sealed record TrainingResult(string Model, DataSummary Data, IReadOnlyList<(string Name, double Value)> Evaluation)
 {
+    /// <summary>What the run would have taken, where it was a dry one; else null.</summary>
+    public RunNeeds? Needs { get; init; }
+
     /// <summary>The line that a command prints: model, read, kept, dropped and truncated rows, eval_*.</summary>
     public IReadOnlyDictionary<string, object> ToLine()
     {

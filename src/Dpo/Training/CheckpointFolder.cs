@@ -102,7 +102,13 @@ public sealed class CheckpointFolder(string folder, string key)
 
     private static void WriteState(string path, IBackend backend, IEnumerable<(string Name, DeviceBuffer Values)> state) =>
         SafetensorsWriter.Write(
-            path, [.. state.Select(s => (s.Name, new[] { s.Values.Length }, (ReadOnlyMemory<Real>)Download(backend, s.Values)))], format: SafetensorsWriter.Exact);
+            path,
+            [
+                .. state.Select(s => (
+                    s.Name, new[] { s.Values.Length },
+                    (ReadValues)((start, destination) => backend.Download(s.Values.Slice(start, destination.Length), destination)))),
+            ],
+            format: SafetensorsWriter.Exact);
 
     private static void ReadState(string path, IBackend backend, IEnumerable<(string Name, DeviceBuffer Values)> state)
     {
@@ -138,13 +144,6 @@ public sealed class CheckpointFolder(string folder, string key)
 
     private static InputException Damaged(string file, string? place, string problem) =>
         new(file, place, problem, "delete this checkpoint and resume from an older one");
-
-    private static Real[] Download(IBackend backend, DeviceBuffer values)
-    {
-        var numbers = new Real[values.Length];
-        backend.Download(values, numbers);
-        return numbers;
-    }
 
     private IEnumerable<string> Names() =>
         Directory.Exists(folder) ? Directory.EnumerateDirectories(folder, Prefix + "*").Select(static path => Path.GetFileName(path)) : [];

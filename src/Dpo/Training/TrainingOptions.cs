@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using TinyDpo.Models;
 using TinyDpo.Tensors;
 
@@ -33,6 +34,10 @@ public sealed record TrainingOptions
 
     public ulong Seed { get; init; }
 
+    /// <summary>See <see cref="Transformer.GradientCheckpointing"/>.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool GradientCheckpointing { get; init; }
+
     /// <summary>Steps between checkpoints; 0 for none but the one that an interruption makes.</summary>
     public int CheckpointEvery { get; init; }
 
@@ -62,6 +67,9 @@ public sealed record TrainingOptions
                 "--epochs", null, $"{Epochs} epochs of {StepsPerEpoch(examples)} steps are {steps} steps, more than the {int.MaxValue} that a run can have",
                 "give fewer epochs");
     }
+
+    /// <summary>What a run and the one that resumes it must share: all but what changes no bit of its steps.</summary>
+    internal TrainingOptions Key() => this with { CheckpointEvery = 0, KeepCheckpoints = 0, GradientCheckpointing = false };
 
     public Optimiser CreateOptimiser(ParameterSet parameters) => Optimiser switch
     {

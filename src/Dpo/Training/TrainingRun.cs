@@ -37,6 +37,7 @@ public sealed class TrainingRun
         (StepsPerEpoch, TotalSteps) = (options.StepsPerEpoch(task.Examples), options.TotalSteps(task.Examples));
         _schedule = new LearningRateSchedule(options.Schedule, options.LearningRate, options.WarmupSteps, TotalSteps);
         _optimiser = options.CreateOptimiser(model.Trained);
+        model.GradientCheckpointing = options.GradientCheckpointing;
     }
 
     public int StepsPerEpoch { get; }

@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
@@ -34,6 +35,13 @@ internal static unsafe partial class SegmentAttention
             problem.Accumulate = accumulate;
             team.For(layout.Groups * kvHeads, Grain(layout), problem, static (problem, from, to) => BackwardRange(problem, from, to));
         }
+    }
+
+    /// <summary>Bytes that a worker takes for its scratch, from a pool that deals in powers of two.</summary>
+    public static long ScratchBytes(SegmentLayout layout, int headSize)
+    {
+        var shape = new Problem { HeadSize = headSize, Width = AttentionTile.Padded(headSize), KeyCapacity = AttentionScratch.BlockCapacity(layout.LongestSequence) };
+        return (long)BitOperations.RoundUpToPowerOf2((ulong)BackwardScratch.Length(shape)) * sizeof(Real);
     }
 
     /// <summary>A worker's scratch: the group's packed keys and values with their gradients, and the tile at work.</summary>

@@ -37,6 +37,11 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <summary>Floating-point operations a second that this backend's threads could do at most: see <see cref="FmaPeak"/>.</summary>
     public double MeasurePeak() => FmaPeak.Measure(_team);
 
+    /// <summary>The most memory that kernels take beside the pool.</summary>
+    /// <param name="threads">Threads of the backend.</param>
+    /// <param name="attentionBytes">What attention takes a thread: <see cref="DryBackend.AttentionScratchBytes"/>.</param>
+    public static long ScratchBytes(int threads, long attentionBytes) => Kernels.Gemm.MostScratchBytes(threads) + (threads * attentionBytes);
+
     /// <summary>Bytes a second that this backend's threads could move at most: see <see cref="MemoryBandwidth"/>.</summary>
     public double MeasureBandwidth() => MemoryBandwidth.Measure(_team);
 

@@ -39,6 +39,10 @@ internal static unsafe class Gemm
 
     private const int PageBytes = 4096;
 
+    /// <summary>The most bytes that the packed panels of all threads take.</summary>
+    public static long MostScratchBytes(int threads) =>
+        (long)MaxDepth * sizeof(Real) * (MaxColumns + (threads * (MaxRows + GemmKernel.Best.Columns + GemmKernel.Best.Rows)));
+
     /// <summary>The length of the blocks that a sum of k terms is cut into (the last may be shorter).</summary>
     public static int DepthBlock(int k)
     {

@@ -4,7 +4,8 @@ namespace TinyDpo.Kernels;
 
 /// <summary>
 /// Keeps freed blocks by size class, so that a steady step allocates nothing. Classes are four to a power of two: at most a quarter of a
-/// block is slack.
+/// block is slack. Where its own class has no free block, a request takes one of up to twice its size, so that batches of other lengths
+/// share their blocks, before it asks the device for more.
 /// </summary>
 /// <param name="allocate">Takes bytes from the device, aligned to 64.</param>
 /// <param name="free">Gives a block back to the device.</param>
@@ -22,11 +23,14 @@ public sealed class BufferPool(Func<nuint, nint> allocate, Action<nint> free) : 
     public (nint Address, nuint Capacity) Take(nuint bytes)
     {
         var capacity = SizeClass(bytes);
-        if (_free.TryGetValue(capacity, out var blocks) && blocks.TryPop(out var address))
+        for (var fit = capacity; fit <= 2 * capacity; fit = SizeClass(fit + 1))
         {
-            return (address, capacity);
+            if (_free.TryGetValue(fit, out var blocks) && blocks.TryPop(out var free))
+            {
+                return (free, fit);
+            }
         }
-        address = allocate(capacity);
+        var address = allocate(capacity);
         _all.Add(address);
         Bytes += (long)capacity;
         return (address, capacity);

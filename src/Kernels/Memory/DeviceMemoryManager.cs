@@ -14,7 +14,10 @@ public sealed class DeviceMemoryManager(BufferPool pool, IMemoryObserver? observ
     /// <summary>Buffers rented and not yet given back: the same after every step, else something leaks.</summary>
     public int Outstanding { get; private set; }
 
-    /// <summary>Bytes held on the device, in use or pooled.</summary>
+    /// <summary>Bytes of those buffers.</summary>
+    public long OutstandingBytes { get; private set; }
+
+    /// <summary>Bytes held on the device, in use or pooled: where nothing is trimmed, the most that were ever needed.</summary>
     public long Bytes => pool.Bytes;
 
     /// <summary>Set by tests: fresh memory is filled with a NaN pattern, so that a kernel which reads what nobody wrote shows.</summary>
@@ -60,6 +63,7 @@ public sealed class DeviceMemoryManager(BufferPool pool, IMemoryObserver? observ
         observer?.Returned(address, (long)memory.Capacity);
         pool.Give(address, memory.Capacity);
         Outstanding--;
+        OutstandingBytes -= (long)memory.Capacity;
     }
 
     public void Dispose() => pool.Dispose();
@@ -69,6 +73,7 @@ public sealed class DeviceMemoryManager(BufferPool pool, IMemoryObserver? observ
         var block = pool.Take((nuint)length * (nuint)elementBytes);
         observer?.Rented(block.Address, (long)length * elementBytes);
         Outstanding++;
+        OutstandingBytes += (long)block.Capacity;
         return block;
     }
 

@@ -137,7 +137,8 @@ public static class AtomicFile
         }
     }
 
-    private static InputException Unwritable(string path, Exception e) => e switch
+    /// <summary>What to throw where the file system has refused to write.</summary>
+    public static InputException Unwritable(string path, Exception e) => e switch
     {
         _ when DiskFullCodes.Contains(e.HResult) => new(path, null, "the disk is full", "free some space or choose another folder"),
         UnauthorizedAccessException => new(path, null, "may not be written", "check the permissions or choose another folder"),

@@ -21,9 +21,9 @@ public static class AtomicFolder
         var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
         var (partial, old) = (target + Partial, target + Old);
         Delete(partial);
-        AtomicFile.RequireWritableFolder(partial);
         try
         {
+            AtomicFile.RequireWritableFolder(partial);
             write(partial);
             if (Directory.Exists(target))
             {

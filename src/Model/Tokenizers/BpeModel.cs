@@ -28,11 +28,8 @@ public sealed record BpeModel
     /// <summary>Whether a word that is a piece is taken as such, though no merges lead to it (Llama 3).</summary>
     public bool IgnoreMerges { get; init; }
 
-    /// <summary>
-    /// Whether the file asks for Unicode's normalisation form C (Qwen2). Texts are taken to be in it, as nearly all are: a base letter with a
-    /// mark behind it, where one code point would do, stays two.
-    /// </summary>
-    public bool AssumesFormC { get; init; }
+    /// <summary>Whether text is brought into Unicode's normalization form C before it is cut into words (Qwen2), added tokens apart.</summary>
+    public bool NormalizesToFormC { get; init; }
 
     /// <summary>The id that a text starts with, or null for none.</summary>
     public int? BosId { get; init; }

@@ -52,6 +52,10 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
 
     private protected override void EncodeStretch(ReadOnlySpan<char> text, bool startsSequence, List<int> ids)
     {
+        if (Model.NormalizesToFormC)
+        {
+            text = FormC.Normalize(text.ToString());
+        }
         var cache = words.GetAlternateLookup<ReadOnlySpan<char>>();
         while (!text.IsEmpty)
         {
@@ -78,7 +82,7 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
     {
         const string byteLevel = """{ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true }""";
         json.WritePropertyName("normalizer");
-        json.WriteRawValue(Model.AssumesFormC ? """{ "type": "NFC" }""" : "null");
+        json.WriteRawValue(Model.NormalizesToFormC ? """{ "type": "NFC" }""" : "null");
         json.WritePropertyName("pre_tokenizer");
         if (Model.Words == WordPattern.Gpt2)
         {

@@ -39,13 +39,17 @@ internal static class HuggingFaceTokenizerReader
             var bpe = Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: true);
             return new ByteFallbackTokenizer(bpe, space, prefixesSpace);
         }
-        Refuse(root, "normalizer", value => value.Type == "NFC");
+        var normalizers = root.Steps("normalizer", "normalizers");
+        if (normalizers.FindIndex(static step => step.Type != "NFC") is >= 0 and var other)
+        {
+            throw normalizers[other].Error($"a normalizer {normalizers[other].Type} is not supported", OtherTokenizer);
+        }
         var words = ReadWordPattern(root);
         return new ByteLevelTokenizer(Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: false) with
         {
             Words = words,
             IgnoreMerges = model["ignore_merges"]?.Flag() ?? false,
-            AssumesFormC = root["normalizer"] is not null,
+            NormalizesToFormC = normalizers.Count > 0,
         });
     }
 

@@ -33,6 +33,8 @@ internal sealed class Gpt2Layer : TransformerLayer
 
     public override IEnumerable<Projection> Projections => [_attention, _output, _up, _down];
 
+    protected override IEnumerable<Norm> Norms => [_attentionNorm, _mlpNorm];
+
     public static IEnumerable<(string Name, Shape Shape)> Layout(ModelConfig c, int index)
     {
         var prefix = Prefix(index);

@@ -36,6 +36,8 @@ internal sealed class LlamaLayer : TransformerLayer
 
     public override IEnumerable<Projection> Projections => [_q, _k, _v, _o, _gate, _up, _down];
 
+    protected override IEnumerable<Norm> Norms => [_attentionNorm, _mlpNorm];
+
     public static IEnumerable<(string Name, Shape Shape)> Layout(ModelConfig c, int index)
     {
         var prefix = Prefix(index);

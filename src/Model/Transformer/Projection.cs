@@ -30,6 +30,10 @@ internal sealed class Projection
     /// <summary>What is added to the output; null for nothing.</summary>
     public LoraAdapter? Adapter { get; set; }
 
+    /// <summary>All that the output depends on besides x.</summary>
+    public IEnumerable<Tensor> Parameters =>
+        Parts.SelectMany(static part => part.Bias is null ? new[] { part.Weight } : [part.Weight, part.Bias]).Concat(Adapter is null ? [] : [Adapter.A, .. Adapter.B]);
+
     /// <summary>The output of each part: [tokens, out].</summary>
     public Tensor[] ApplyParts(Tensor x)
     {
@@ -43,6 +47,8 @@ internal sealed class Norm(ParameterSet weights, string name, double epsilon)
 {
     private readonly Tensor _weight = weights[name + ".weight"];
     private readonly Tensor? _bias = weights.Contains(name + ".bias") ? weights[name + ".bias"] : null;
+
+    public IEnumerable<Tensor> Parameters => _bias is null ? [_weight] : [_weight, _bias];
 
     /// <summary>x, result [tokens, hidden].</summary>
     public Tensor Apply(Tensor x) => _bias is null ? RmsNorm(x, _weight, epsilon) : LayerNorm(x, _weight, _bias, epsilon);

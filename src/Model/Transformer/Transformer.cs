@@ -66,6 +66,12 @@ public sealed class Transformer : Module
     /// <summary>What training changes: the adapters where there are some, else the weights.</summary>
     public ParameterSet Trained => Adapters?.Parameters ?? Weights;
 
+    /// <summary>
+    /// Whether training keeps a layer's input alone, and backward computes the layer again: the same bits in less memory and more time (see
+    /// "Activation checkpointing" in docs/engine.md).
+    /// </summary>
+    public bool GradientCheckpointing { get; set; }
+
     /// <summary>The file or folder that the weights were read from; null for none.</summary>
     public string? Source { get; internal set; }
 
@@ -176,7 +182,7 @@ public sealed class Transformer : Module
         }
         foreach (var layer in _layers)
         {
-            x = layer.Forward(x, positions, attention, layer == _layers[^1] ? rows : null);
+            x = layer.Forward(x, positions, attention, layer == _layers[^1] ? rows : null, GradientCheckpointing);
         }
         return _norm.Apply(x);
     }

@@ -11,15 +11,21 @@ internal abstract class TransformerLayer(int index)
     /// <summary>The maps to which adapters can be given.</summary>
     public abstract IEnumerable<Projection> Projections { get; }
 
+    protected abstract IEnumerable<Norm> Norms { get; }
+
     /// <param name="x">[tokens, hidden].</param>
     /// <param name="positions">[tokens].</param>
     /// <param name="attention">How queries meet keys.</param>
     /// <param name="rows">The rows of the result, or null for all.</param>
-    public Tensor Forward(Tensor x, IndexBuffer positions, Transformer.AttentionStep attention, IndexBuffer? rows)
+    /// <param name="recomputed">Whether x alone is kept for backward, which computes the layer again.</param>
+    public Tensor Forward(Tensor x, IndexBuffer positions, Transformer.AttentionStep attention, IndexBuffer? rows, bool recomputed)
     {
         if (StepScope.RecordsGradients(x.Backend))
         {
-            return Compute(x, positions, attention, rows);
+            var parameters = Projections.SelectMany(static p => p.Parameters).Concat(Norms.SelectMany(static n => n.Parameters));
+            return recomputed
+                ? Recomputed(x, parameters, Shape.Matrix(rows?.Length ?? x.Shape.Rows, x.Shape.Columns), input => Compute(input, positions, attention, rows))
+                : Compute(x, positions, attention, rows);
         }
 
         // Without gradients nothing of a layer outlives it but its output, so its buffers serve the next layer.

@@ -46,6 +46,12 @@ public static class Functions
     public static Tensor LinearLogProb(Tensor hidden, Tensor head, IndexBuffer rows, IndexBuffer targets) =>
         new LinearLogProbOp(hidden, head, rows, targets).Apply();
 
+    /// <summary>f(x), to the same bits, keeping x alone of it for backward, which computes f again.</summary>
+    /// <param name="parameters">What f holds besides x and may want a gradient.</param>
+    /// <param name="outputShape">That of f(x).</param>
+    public static Tensor Recomputed(Tensor x, IEnumerable<Tensor> parameters, Shape outputShape, Func<Tensor, Tensor> f) =>
+        new RecomputedOp(x, [.. parameters], outputShape, f).Apply();
+
     /// <summary>Sums of consecutive elements: x [n], offsets [segments + 1].</summary>
     public static Tensor SegmentSum(Tensor x, IndexBuffer offsets) => new SegmentSumOp(x, offsets).Apply();
 }
