@@ -44,20 +44,22 @@ public static class SftRun
     public static TrainingResult Run(SftRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (model, tokenizer) = Open(options, backend);
-        var (examples, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
+        var (read, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
         {
             MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
             Template = options.Template,
+            ScratchFolder = options.Out,
             VocabSize = model.Config.VocabSize,
         });
+        using var examples = read;
         log.Note(summary.Describe());
-        _ = options.Training.TotalSteps(examples.Length); // too many are refused before anything is written
+        _ = options.Training.TotalSteps(examples.Count); // too many are refused before anything is written
         var folder = new RunFolder(options.Out, options.Resume, new
         {
             Model = ModelFile.Fingerprint(model),
             Tokenizer = tokenizer.Fingerprint,
             Data = TokenHash.Of("", examples.SelectMany(static e => new[] { e.Prompt, e.Completion })),
-            Training = options.Training with { CheckpointEvery = 0, KeepCheckpoints = 0 },
+            Training = options.Training.ForKey(),
             options.TokenBudget,
         }, options.Recorded());
         folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);

@@ -15,6 +15,9 @@ public sealed record TrainingOptions
 {
     public int Epochs { get; init; } = 1;
 
+    /// <summary>Steps of the whole run, whatever <see cref="Epochs"/> says; null for the epochs'.</summary>
+    public int? MaxSteps { get; init; }
+
     /// <summary>Examples a step; micro-batches add up to it.</summary>
     public int BatchSize { get; init; } = 32;
 
@@ -48,6 +51,9 @@ public sealed record TrainingOptions
     /// <summary>Of the trained model's weights in its file; a checkpoint keeps every bit.</summary>
     public NumberFormat SaveFormat { get; init; } = NumberFormat.F32;
 
+    /// <summary>What a run must agree in to go on with another's checkpoint: all but when checkpoints are written.</summary>
+    internal TrainingOptions ForKey() => this with { CheckpointEvery = 0, KeepCheckpoints = 0 };
+
     /// <summary>Batches that an epoch over so many examples takes, at least 1.</summary>
     public int StepsPerEpoch(int examples) => 1 + (Math.Max(0, examples - 1) / BatchSize);
 
@@ -55,6 +61,10 @@ public sealed record TrainingOptions
     /// <exception cref="InputException">More than an int counts.</exception>
     public int TotalSteps(int examples)
     {
+        if (MaxSteps is { } given)
+        {
+            return given;
+        }
         var steps = (long)StepsPerEpoch(examples) * Epochs;
         return steps <= int.MaxValue
             ? (int)steps
