@@ -23,6 +23,7 @@ internal sealed class TrainingFlags
     private readonly Option<int> _checkpointEvery = CommonOptions.Count("--checkpoint-every", "Steps between checkpoints; 0 for none but Ctrl-C's.", 100);
     private readonly Option<int> _keep = CommonOptions.Positive("--keep-checkpoints", "Checkpoints kept, the newest.", 2);
     private readonly Choice<NumberFormat> _saveFormat = CommonOptions.SaveFormat();
+    private readonly Option<long> _maxShard = CommonOptions.MaxShardSize();
     private readonly LoraFlags? _lora;
 
     /// <param name="adapters">Whether the command can train adapters beside frozen weights.</param>
@@ -42,7 +43,7 @@ internal sealed class TrainingFlags
         foreach (var option in new Option[]
         {
             _epochs, _maxSteps, _batchSize, _learningRate, _schedule.Option, _warmup, _maxGradNorm, _optimiser.Option, _weightDecay, _seed, _checkpointEvery, _keep,
-            _saveFormat.Option,
+            _saveFormat.Option, _maxShard,
         })
         {
             command.Add(option);
@@ -80,6 +81,7 @@ internal sealed class TrainingFlags
             Lora = lora,
             MergeAdapters = merge,
             SaveFormat = _saveFormat.Read(parsed),
+            MaxShardBytes = parsed.GetValue(_maxShard),
         };
 
         T Value<T>(Option<T> option, T? fromPreset)

@@ -45,6 +45,7 @@ internal sealed class BadUsageTests
     [TestCase(Dpo + "--preset paper --weight-decay 0.1", "--weight-decay", "--optimizer rmsprop")]
     [TestCase(Dpo + "--preset mine", "--preset", "none, paper")]
     [TestCase(Dpo + "--beta 1 --beta 2", "--beta")]
+    [TestCase(Dpo + "--max-shard-size 1.5GB", "--max-shard-size", "200MB", "'1.5GB'")]
     [TestCase(Dpo + "--max-steps 0", "--max-steps", "from 1")]
     [TestCase(Dpo + "--max-steps 5 --epochs 2", "--max-steps", "--epochs")]
     [TestCase("score --policy M --reference M --data D --chat-template gpt", "--chat-template", "chatml", "'gpt'")]

@@ -90,7 +90,7 @@ public static class DpoRun
             Training = options.Training.ForKey(),
             options.TokenBudget,
             options.Sync,
-        }, options.Recorded());
+        }, options.Recorded(), options.Training.MaxShardBytes);
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
         var positions = Math.Min(policy.Config.ContextLength, reference.Config.ContextLength);

@@ -67,7 +67,7 @@ public static class RewardModelRun
             Data = TokenHash.Of(tokenizer.Fingerprint, pairs.SelectMany(static p => new[] { p.Prompt, p.Chosen, p.Rejected })),
             Training = options.Training.ForKey(),
             options.TokenBudget,
-        }, options.Recorded());
+        }, options.Recorded(), options.Training.MaxShardBytes);
         var evaluation = folder.Train(
             model, tokenizer, new RewardTask(model, RewardTask.Rankings(pairs), options.TokenBudget), options.Training, RankingLoss.AtEqualScores(2),
             log, cancellation, options.TensorBoard, evaluate: heldOut is null ? null : Evaluate);

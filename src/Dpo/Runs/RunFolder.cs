@@ -23,15 +23,16 @@ public sealed class RunFolder
     /// <param name="resume">Go on from OUT's newest checkpoint.</param>
     /// <param name="key">All that two runs must share for one to go on with the other's checkpoint.</param>
     /// <param name="options">What the run is asked for, for people and reports: options.json.</param>
+    /// <param name="maxShardBytes">The most bytes of weights in a file of a checkpoint.</param>
     /// <exception cref="InputException">
     /// OUT cannot be written, or holds what an earlier run left and this one is not to resume, or is to be resumed and is finished.
     /// </exception>
-    public RunFolder(string folder, bool resume, object key, object options)
+    public RunFolder(string folder, bool resume, object key, object options, long maxShardBytes = ShardedWriter.DefaultShardBytes)
     {
         (_folder, _resume, _options) = (folder, resume, options);
         AtomicFile.RequireWritableFolder(folder);
         AtomicFile.DeleteLeftovers(folder);
-        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
+        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)), maxShardBytes);
         if (resume)
         {
             RequireUnfinished();
@@ -94,7 +95,7 @@ public sealed class RunFolder
         {
             model.MergeAdapters();
         }
-        ModelFile.Save(ModelPath, model, tokenizer, options.SaveFormat); // before the measurement, which may be interrupted
+        ModelFile.Save(ModelPath, model, tokenizer, options.SaveFormat, options.MaxShardBytes); // before the measurement, which may be interrupted
         if (evaluate is null)
         {
             return [];

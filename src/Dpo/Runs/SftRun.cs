@@ -61,7 +61,7 @@ public static class SftRun
             Data = TokenHash.Of("", examples.SelectMany(static e => new[] { e.Prompt, e.Completion })),
             Training = options.Training.ForKey(),
             options.TokenBudget,
-        }, options.Recorded());
+        }, options.Recorded(), options.Training.MaxShardBytes);
         folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);
         log.Stage("examples for the report", 1);
         var samples = RunExamples.Continuations(model, Open(options, backend).Model, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);

@@ -51,8 +51,11 @@ public sealed record TrainingOptions
     /// <summary>Of the trained model's weights in its file; a checkpoint keeps every bit.</summary>
     public NumberFormat SaveFormat { get; init; } = NumberFormat.F32;
 
-    /// <summary>What a run must agree in to go on with another's checkpoint: all but when checkpoints are written.</summary>
-    internal TrainingOptions ForKey() => this with { CheckpointEvery = 0, KeepCheckpoints = 0 };
+    /// <summary>The most bytes of weights in a file, of the trained model and of checkpoints: see <see cref="ShardedWriter"/>.</summary>
+    public long MaxShardBytes { get; init; } = ShardedWriter.DefaultShardBytes;
+
+    /// <summary>What a run must agree in to go on with another's checkpoint: all but when checkpoints are written, and into how many files.</summary>
+    internal TrainingOptions ForKey() => this with { CheckpointEvery = 0, KeepCheckpoints = 0, MaxShardBytes = 0 };
 
     /// <summary>Batches that an epoch over so many examples takes, at least 1.</summary>
     public int StepsPerEpoch(int examples) => 1 + (Math.Max(0, examples - 1) / BatchSize);
