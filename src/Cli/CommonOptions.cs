@@ -68,6 +68,15 @@ internal static class CommonOptions
         "--save-dtype", "The numbers in the saved model; all computing is in float32.", "f32",
         ("f32", NumberFormat.F32), ("f16", NumberFormat.F16), ("bf16", NumberFormat.BF16));
 
+    public static Option<long> MaxShardSize() => new("--max-shard-size")
+    {
+        Description = "The most bytes of weights in a file, as 200MB or 5GB; more are cut into shards with an index.",
+        HelpName = "SIZE",
+        DefaultValueFactory = _ => ShardedWriter.DefaultShardBytes,
+        CustomParser = static result => Parse(
+            result, static text => (ByteSize.TryParse(text, out var bytes), bytes), "a size above 0 such as 200MB, 5GB or 2GiB"),
+    };
+
     public static Option<bool> Quiet() => new("--quiet") { Description = "No progress and no notes on stderr." };
 
     public static Option<int?> Threads() => new("--threads")

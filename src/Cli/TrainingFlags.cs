@@ -9,6 +9,7 @@ namespace TinyDpo.Cli;
 internal sealed class TrainingFlags
 {
     private readonly Option<int> _epochs;
+    private readonly Option<int?> _maxSteps = CommonOptions.Limit("--max-steps", "Steps of the whole run, in place of --epochs.", 1);
     private readonly Option<int> _batchSize;
     private readonly Option<double> _learningRate;
     private readonly Choice<ScheduleKind> _schedule;
@@ -26,6 +27,7 @@ internal sealed class TrainingFlags
     private readonly Option<int> _checkpointEvery = CommonOptions.Count("--checkpoint-every", "Steps between checkpoints; 0 for none but Ctrl-C's.", 100);
     private readonly Option<int> _keep = CommonOptions.Positive("--keep-checkpoints", "Checkpoints kept, the newest.", 2);
     private readonly Choice<NumberFormat> _saveFormat = CommonOptions.SaveFormat();
+    private readonly Option<long> _maxShard = CommonOptions.MaxShardSize();
     private readonly LoraFlags? _lora;
 
     /// <param name="adapters">Whether the command can train adapters beside frozen weights.</param>
@@ -44,8 +46,8 @@ internal sealed class TrainingFlags
             ("adamw", OptimiserKind.AdamW), ("sgd", OptimiserKind.Sgd), ("rmsprop", OptimiserKind.RmsProp));
         foreach (var option in new Option[]
         {
-            _epochs, _batchSize, _learningRate, _schedule.Option, _warmup, _maxGradNorm, _optimiser.Option, _weightDecay, _seed, _gradientCheckpointing, _checkpointEvery, _keep,
-            _saveFormat.Option,
+            _epochs, _maxSteps, _batchSize, _learningRate, _schedule.Option, _warmup, _maxGradNorm, _optimiser.Option, _weightDecay, _seed, _gradientCheckpointing, _checkpointEvery,
+            _keep, _saveFormat.Option, _maxShard,
         })
         {
             command.Add(option);
@@ -61,10 +63,15 @@ internal sealed class TrainingFlags
         {
             throw new UsageException($"--weight-decay has no effect with --optimizer {_optimiser.NameOf(optimiser)}: leave it out");
         }
+        if (parsed.GetValue(_maxSteps) is not null && parsed.GetResult(_epochs) is { Implicit: false })
+        {
+            throw new UsageException("--max-steps goes in place of --epochs: leave one of them out");
+        }
         var (lora, merge) = _lora?.Read(parsed) ?? (null, false);
         return new TrainingOptions
         {
             Epochs = Value(_epochs, preset?.Epochs),
+            MaxSteps = parsed.GetValue(_maxSteps),
             BatchSize = Value(_batchSize, preset?.BatchSize),
             LearningRate = Value(_learningRate, preset?.LearningRate),
             Schedule = preset is null || _schedule.IsGiven(parsed) ? _schedule.Read(parsed) : preset.Schedule,
@@ -79,6 +86,7 @@ internal sealed class TrainingFlags
             Lora = lora,
             MergeAdapters = merge,
             SaveFormat = _saveFormat.Read(parsed),
+            MaxShardBytes = parsed.GetValue(_maxShard),
         };
 
         T Value<T>(Option<T> option, T? fromPreset)

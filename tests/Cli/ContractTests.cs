@@ -130,6 +130,26 @@ internal sealed class ContractTests
         }
     }
 
+    /// <summary>A conversation is scored, and explained, as the text that the template asked for makes of it; ChatML's would not fit the context.</summary>
+    [Test]
+    public void ConversationsAreReadByTheTemplateAskedFor()
+    {
+        var (conversation, text) = (_folder.File("conversation.jsonl"), _folder.File("text.jsonl"));
+        File.WriteAllText(conversation, """
+            {"prompt": [{"role": "user", "content": "the film"}], "chosen": [{"role": "assistant", "content": "was good"}], "rejected": [{"role": "assistant", "content": "was bad"}]}
+            """);
+        File.WriteAllText(text, """{"prompt": "[INST] the film [/INST]", "chosen": " was good", "rejected": " was bad"}""");
+        foreach (var command in new[] { "score", "explain" })
+        {
+            var expected = Run(command, text).Succeeded().Output;
+            Assert.That(Run(command, conversation, "--chat-template", "mistral").Succeeded().Output, Is.EqualTo(expected));
+            Run(command, conversation).AssertFails(TinyDpo.Cli.CommandLine.Failure, "conversation.jsonl", "line 1", "limit of 48");
+        }
+
+        CommandLineRun Run(string command, string data, params string[] more) =>
+            CommandLineRun.Of([command, "--policy", _model, "--reference", _model, "--data", data, "--json", .. more]);
+    }
+
     [Test]
     public void OracleWritesTheTensorsOfThePeer()
     {

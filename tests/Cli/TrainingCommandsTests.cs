@@ -152,6 +152,21 @@ internal sealed partial class TrainingCommandsTests
         Assert.That(metrics[0].GetProperty("weights/p50").GetDouble(), Is.EqualTo(0.1 / 2).Within(1e-9), "beta");
     }
 
+    /// <summary>Cut into shards and put together again, the bytes of the model that was never cut.</summary>
+    [Test]
+    public void AModelInShardsIsReadAsAnyOther()
+    {
+        var (whole, cut, merged) = (_folder.File("in one file"), _folder.File("in shards"), _folder.File("merged"));
+        CommandLineRun.Of("dpo", "--model", _model, "--data", _pairs, "--out", whole).Succeeded();
+        CommandLineRun.Of("dpo", "--model", _model, "--data", _pairs, "--out", cut, "--max-shard-size", "6KB").Succeeded();
+        Assert.That(
+            Directory.GetFiles(Path.Combine(cut, "model")).Select(Path.GetFileName),
+            Has.Member("model.safetensors.index.json").And.Some.StartsWith("model-00002-of-").And.No.Member("model.safetensors"));
+        CommandLineRun.Of("merge", "--model", Path.Combine(cut, "model"), "--out", merged).Succeeded();
+        Assert.That(
+            File.ReadAllBytes(Path.Combine(merged, "model.safetensors")), Is.EqualTo(File.ReadAllBytes(Path.Combine(whole, "model/model.safetensors"))));
+    }
+
     [Test]
     public void SftMakesAModelThatDpoTakes()
     {

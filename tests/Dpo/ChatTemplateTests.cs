@@ -63,16 +63,16 @@ public class ChatTemplateTests
             rejected = new[] { new { role = "assistant", content = "newest" } },
         });
         File.WriteAllText(folder.File("rows.jsonl"), row);
-        var pair = PreferenceData.Read(folder.File("rows.jsonl"), tokenizer).Pairs[0];
+        var pair = ReadData.Pairs(folder.File("rows.jsonl"), tokenizer).Pairs[0];
         Assert.That(tokenizer.Decode(pair.Prompt), Is.EqualTo("[INST] low [/INST]"));
         Assert.That(pair.Chosen, Is.EqualTo([.. tokenizer.EncodeContinuation(" lower"), tokenizer.EosId]), "one end, as a token");
         tokenizer.Save(folder.File("saved"));
         Assert.That(TokenizerFile.Load(folder.File("saved")).ChatTemplate, Is.EqualTo("{{ '[INST] ' }}"));
 
         tokenizer = Load("{{ '### Instruction' }}");
-        Assert.That(() => PreferenceData.Read(folder.File("rows.jsonl"), tokenizer), Throws.TypeOf<InputException>()
+        Assert.That(() => ReadData.Pairs(folder.File("rows.jsonl"), tokenizer), Throws.TypeOf<InputException>()
             .With.Message.Contains("line 1: is a conversation, but the tokenizer's chat_template is none that is known").And.Message.Contains("--chat-template chatml|"));
-        var chosen = PreferenceData.Read(folder.File("rows.jsonl"), tokenizer, new PreferenceDataOptions { Template = ChatTemplate.Gemma }).Pairs[0];
+        var chosen = ReadData.Pairs(folder.File("rows.jsonl"), tokenizer, new PreferenceDataOptions { Template = ChatTemplate.Gemma }).Pairs[0];
         Assert.That(tokenizer.Decode(chosen.Prompt), Does.StartWith("<start_of_turn>user\nlow"));
 
         ITokenizer Load(string template)
@@ -95,9 +95,9 @@ public class ChatTemplateTests
             rejected = new[] { new { role = "assistant", content = "e" } },
         }));
         var options = new PreferenceDataOptions { Template = ChatTemplate.Mistral };
-        var pair = PreferenceData.Read(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "</s>"), options).Pairs[0];
+        var pair = ReadData.Pairs(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "</s>"), options).Pairs[0];
         Assert.That(pair.Prompt.Count(static id => id == ByteTokenizer.Eos), Is.EqualTo(1));
-        Assert.That(() => PreferenceData.Read(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "<end>"), options),
+        Assert.That(() => ReadData.Pairs(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "<end>"), options),
             Throws.TypeOf<InputException>().With.Message.Contains("split_special_tokens"));
     }
 }

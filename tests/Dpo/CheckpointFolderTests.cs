@@ -136,6 +136,28 @@ public class CheckpointFolderTests
         }
     }
 
+    /// <summary>The manifest covers shards and their index as it does a single file.</summary>
+    [TestCase("model-00002-of-*.safetensors")]
+    [TestCase("model.safetensors.index.json")]
+    public void AShardedCheckpointIsReadAndADamagedShardFound(string pattern)
+    {
+        var most = 1 + (sizeof(Real) * (long)_model.Parameters().Sum(static p => p.Value.Shape.Count) / 3);
+        var checkpoints = new CheckpointFolder(_folder.Path, "key", most);
+        checkpoints.Save(_model, new AdamW(_model.Weights) { Steps = 2 });
+        var (other, optimiser) = (TinyModels.Create(_backend, seed: 9), new AdamW(_model.Weights) { Steps = 4 });
+        checkpoints.Save(other, optimiser);
+        var path = Directory.GetFiles(_folder.File("checkpoint-4"), pattern).Single();
+        var bytes = File.ReadAllBytes(path);
+        bytes[^2] ^= 1;
+        File.WriteAllBytes(path, bytes);
+
+        var read = TinyModels.Create(_backend, seed: 7);
+        var notes = new List<string>();
+        Assert.That(checkpoints.TryLoadNewest(read, optimiser, refused: notes.Add), Is.True);
+        Assert.That(notes.Single(), Does.Contain(path));
+        Assert.That((optimiser.Steps, TinyModels.Weights(read)), Is.EqualTo((2, TinyModels.Weights(_model))));
+    }
+
     [Test]
     public void WhatACrashLeftOfCheckpointsIsRemovedByTheNextSave()
     {

@@ -120,7 +120,7 @@ public class DataFilesTests
     {
         var path = Repository.Shared("data/preference/dpo_en_demo.json");
         var tokenizer = TokenizerFile.Load(Repository.Shared("data/weights/stories260K-hf"));
-        var (pairs, summary) = PreferenceData.Read(path, tokenizer, new PreferenceDataOptions { MaxLength = 512, MaxPromptLength = 256 });
+        var (pairs, summary) = ReadData.Pairs(path, tokenizer, new PreferenceDataOptions { MaxLength = 512, MaxPromptLength = 256 });
         Assert.That((summary.Read, summary.Kept), Is.EqualTo((300, 300)));
         Assert.That(summary.Truncated, Is.GreaterThan(200));
         Assert.That(summary.Longest, Is.EqualTo(512));
@@ -130,7 +130,7 @@ public class DataFilesTests
     private PreferencePair[] Read(string name, byte[] bytes)
     {
         File.WriteAllBytes(_folder.File(name), bytes);
-        return PreferenceData.Read(_folder.File(name), new ByteTokenizer()).Pairs;
+        return ReadData.Pairs(_folder.File(name), new ByteTokenizer()).Pairs;
     }
 
     private PreferencePair ReadRow(object row) => Read("row.jsonl", JsonSerializer.SerializeToUtf8Bytes(row))[0];

@@ -23,7 +23,7 @@ public class PreferenceDataTests
         string text, ITokenizer? tokenizer = null, PreferenceDataOptions? options = null, bool noTokenizer = false)
     {
         File.WriteAllText(folder.File("pairs.jsonl"), text);
-        return PreferenceData.Read(folder.File("pairs.jsonl"), noTokenizer ? null : tokenizer ?? Tokenizer, options);
+        return ReadData.Pairs(folder.File("pairs.jsonl"), noTokenizer ? null : tokenizer ?? Tokenizer, options);
     }
 
     private static (string Prompt, string Chosen, string Rejected) Texts(PreferencePair pair) =>
@@ -63,7 +63,7 @@ public class PreferenceDataTests
         {
             var (prompt, chosen, rejected) = (Unicode(a), Unicode(b) + "x", Unicode(c) + "y\u2028\"\\\n😀");
             PairWriter.Write(folder.File("pairs.jsonl"), [new(prompt, chosen, rejected, 0.1, -1e-9), new(prompt, rejected, chosen, 1, 0)]);
-            var (pairs, _) = PreferenceData.Read(folder.File("pairs.jsonl"), Tokenizer);
+            var (pairs, _) = ReadData.Pairs(folder.File("pairs.jsonl"), Tokenizer);
             var row = JsonDocument.Parse(File.ReadLines(folder.File("pairs.jsonl")).First()).RootElement;
             return Texts(pairs[0]) == (prompt, chosen, rejected) && Texts(pairs[1]) == (prompt, rejected, chosen) &&
                 row.GetProperty("chosen_reward").GetDouble() == 0.1 && row.GetProperty("rejected_reward").GetDouble() == -1e-9;
@@ -143,7 +143,7 @@ public class PreferenceDataTests
                 new { prompt = new string('p', n), chosen = new string('c', 1 + (n % 7)), rejected = new string('r', n) })));
             var options = new PreferenceDataOptions { MaxLength = maxLength.Get + 3, MaxPromptLength = maxPrompt.Get };
             var (pairs, summary) = Read(text, options: options);
-            return summary.Read == sizes.Length && summary.Kept == pairs.Length && summary.Kept + summary.Dropped.Count == summary.Read &&
+            return summary.Read == sizes.Length && summary.Kept == pairs.Length && summary.Kept + summary.DroppedCount == summary.Read &&
                 pairs.Select(p => p.Line).Concat(summary.Dropped.Select(d => d.Line)).Order()
                     .SequenceEqual(Enumerable.Range(1, sizes.Length)) &&
                 pairs.All(p => p.Prompt.Length > 0 && p.Chosen.Length > 0 && p.Rejected.Length > 0 &&
@@ -203,7 +203,7 @@ public class PreferenceDataTests
         foreach (var (path, problem) in new[]
             { (folder.File("latin.jsonl"), "UTF-8"), (folder.File("none"), "there is no such file"), (folder.Path, "folder") })
         {
-            Assert.That(() => PreferenceData.Read(path, Tokenizer), Throws.TypeOf<InputException>().With.Message.Contains(problem));
+            Assert.That(() => ReadData.Pairs(path, Tokenizer), Throws.TypeOf<InputException>().With.Message.Contains(problem));
         }
         Assert.That(() => Read("""{"prompt": "a", "chosen": "b", "rejected": "c"}""", noTokenizer: true),
             Throws.TypeOf<InputException>().With.Message.Contains("no tokenizer"));

@@ -134,7 +134,7 @@ internal sealed class RewardModelTests
         Assert.That(metrics[1], Does.Contain("\"loss\":0.693147").And.Contain("rewards/accuracies"));
 
         var (trained, tokenizer) = ModelFile.LoadRewardModel(Path.Combine(whole, "model"), _backend);
-        var evaluation = RewardEvaluation.Measure(trained, PreferenceData.Read(data, tokenizer).Pairs);
+        var evaluation = RewardEvaluation.Measure(trained, ReadData.Pairs(data, tokenizer).Pairs);
         Assert.That(evaluation.Loss, Is.LessThan(0.9 * Math.Log(2)));
         Assert.That(line, Does.Contain(FormattableString.Invariant($"\"eval_rewards/accuracies\":{evaluation.Accuracy.Estimate}")));
 

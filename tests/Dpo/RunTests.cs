@@ -2,6 +2,7 @@ using System.Text.Json;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
 using TinyDpo.Models;
+using TinyDpo.Tensors;
 
 namespace TinyDpo.Tests;
 
@@ -68,7 +69,7 @@ public class RunTests
         Assert.That(measured["eval_loss"], Is.LessThan(Math.Log(2)));
 
         // What was written is what was trained: the saved model has the margins just measured.
-        var pairs = PreferenceData.Read(Pairs, s_tokenizer).Pairs;
+        var pairs = ReadData.Pairs(Pairs, s_tokenizer).Pairs;
         var saved = ModelFile.Load(_folder.File("out/model"), _backend).Model;
         var reference = ReferenceLogProbs.Compute(ModelFile.LoadWeights(Model, _backend), pairs);
         var again = PairEvaluation.Measure(saved, pairs, reference, new DpoLoss());
@@ -87,12 +88,39 @@ public class RunTests
         Assert.That(lines[0].Keys, Is.EquivalentTo(new[] { "step", "epoch", "loss", "grad_norm", "learning_rate", "tokens", "num_tokens", "tokens/s" }));
         Assert.That(lines[^1]["loss"], Is.LessThan(0.9 * lines[0]["loss"]));
         var line = result.ToLine();
-        Assert.That(line.Keys, Is.EqualTo(new[] { "model", "read", "kept", "dropped", "truncated" }));
+        Assert.That(line.Keys, Is.EqualTo(new[]
+        {
+            "model", "read", "kept", "dropped", "dropped_lines", "truncated", "truncated_lines", "longest", "mean_prompt", "mean_completion",
+        }));
         Assert.That((line["model"], line["read"], line["kept"], line["dropped"]), Is.EqualTo((_folder.File("out/model"), 13, 12, 1)));
         Assert.That(line["truncated"], Is.EqualTo(result.Data.Truncated).And.GreaterThan(0));
+        Assert.That((line["dropped_lines"], line["longest"]), Is.EqualTo((new[] { 13 }, 12)));
+        Assert.That(line["truncated_lines"], Has.Exactly(result.Data.Truncated).Items.And.None.GreaterThan(12));
         var (model, tokenizer) = ModelFile.Load(_folder.File("out/model"), _backend);
         Assert.That(tokenizer.Fingerprint, Is.EqualTo(s_tokenizer.Fingerprint));
         Assert.That(TinyModels.Weights(model), Is.Not.EqualTo(TinyModels.Weights(ModelFile.LoadWeights(Model, _backend))));
+    }
+
+    /// <summary>A run that is cut to a few steps makes those of the whole run, though it has the reference of their pairs alone.</summary>
+    [Test]
+    public void AFewStepsAreTheFirstOfTheWholeRun([Values("sigmoid", "kto")] string loss)
+    {
+        var options = Dpo("whole") with { Loss = LossCatalog.Create(loss, new LossSettings()), TokenBudget = 40 };
+        options = options with { Training = options.Training with { BatchSize = 2, Epochs = 1, Schedule = ScheduleKind.Constant } };
+        DpoRun.Run(options, _backend, IRunLog.Silent, default);
+        var few = options with { Out = _folder.File("few"), Training = options.Training with { MaxSteps = 4 } };
+        DpoRun.Run(few, _backend, IRunLog.Silent, default);
+        Assert.That(Steps("few"), Is.EqualTo(Steps("whole")[..4]));
+        Assert.That(File.ReadAllLines(_folder.File("few/reference-logps.jsonl")), Has.Length.EqualTo(1 + (2 * 4)), "a header, and 4 batches of 2");
+        Assert.That(File.ReadAllLines(_folder.File("whole/reference-logps.jsonl")), Has.Length.EqualTo(1 + 12));
+
+        // Epochs are no limit: here are two and a bit.
+        DpoRun.Run(options with { Out = _folder.File("many"), Training = options.Training with { MaxSteps = 13 } }, _backend, IRunLog.Silent, default);
+        Assert.That(Steps("many")[..6], Is.EqualTo(Steps("whole")));
+        Assert.That(Steps("many"), Has.Length.EqualTo(13));
+
+        string[] Steps(string name) =>
+            [.. Metrics(name).Select(static line => string.Join(' ', line.Where(static e => e.Key != "tokens/s").Select(static e => $"{e.Key} {e.Value:R}")))];
     }
 
     [Test]
@@ -213,7 +241,7 @@ public class RunTests
         ModelFile.Save(_folder.File("copy"), model, tokenizer);
         var cache = _folder.File("out/reference-logps.jsonl");
         ReferenceCache.LoadOrCompute(
-            cache, model, ModelFile.Fingerprint(model), tokenizer, PreferenceData.Read(Pairs, s_tokenizer).Pairs, IRunLog.Silent);
+            cache, model, ModelFile.Fingerprint(model), tokenizer, ReadData.Pairs(Pairs, s_tokenizer).Pairs, IRunLog.Silent);
         ReferenceCacheTests.Forge(cache, static rows => rows.Select(static _ => """{"Chosen":-5,"Rejected":-1}"""));
         Assert.That(
             () => DpoRun.Run(Dpo("out") with { Reference = _folder.File("copy") }, _backend, IRunLog.Silent, default),

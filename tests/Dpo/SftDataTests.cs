@@ -29,7 +29,7 @@ public class SftDataTests
     [TestCase("""{"prompt_ids": [1, 2], "chosen_ids": [3], "rejected_ids": [4]}""", new[] { 1, 2 }, new[] { 3 })]
     public void RowsBecomePromptAndCompletion(string row, int[] prompt, int[] completion)
     {
-        var (examples, summary) = SftData.Read(Write("sft.jsonl", row), Tokenizer);
+        var (examples, summary) = ReadData.Examples(Write("sft.jsonl", row), Tokenizer);
         Assert.That((examples[0].Line, examples[0].Prompt, examples[0].Completion), Is.EqualTo((1, prompt, completion)));
         Assert.That((summary.Longest, summary.MeanCompletion), Is.EqualTo((prompt.Length + completion.Length, completion.Length)));
     }
@@ -37,7 +37,7 @@ public class SftDataTests
     [Test]
     public void WithoutABeginningOfSequenceTheFirstTokenIsThePrompt()
     {
-        var example = SftData.Read(Write("sft.jsonl", """{"text": "ab"}"""), new ByteTokenizer(hasBos: false)).Examples[0];
+        var example = ReadData.Examples(Write("sft.jsonl", """{"text": "ab"}"""), new ByteTokenizer(hasBos: false)).Examples[0];
         Assert.That((example.Prompt, example.Completion), Is.EqualTo((new[] { 97 }, new[] { 98, 257 })));
     }
 
@@ -45,7 +45,7 @@ public class SftDataTests
     public void ConversationsAndLimitsWorkAsForPairs()
     {
         const string row = """{"prompt": [{"role": "user", "content": "Hi"}], "completion": [{"role": "assistant", "content": "Yes"}]}""";
-        var (examples, summary) = SftData.Read(Write("sft.jsonl", row), Tokenizer, new() { MaxPromptLength = 10, MaxLength = 13 });
+        var (examples, summary) = ReadData.Examples(Write("sft.jsonl", row), Tokenizer, new() { MaxPromptLength = 10, MaxLength = 13 });
         Assert.That(Tokenizer.Decode(examples[0].Prompt), Is.EqualTo("ssistant\n"), "beside the token that begins the sequence");
         Assert.That(Tokenizer.Decode(examples[0].Completion), Is.EqualTo("Yes"));
         Assert.That(summary.Truncated, Is.EqualTo(1));
@@ -59,7 +59,7 @@ public class SftDataTests
     [TestCase("""{"text": 1}""", "'text' is a number")]
     [TestCase("""{"prompt": "a", "completion": [{"role": "assistant", "content": "b"}]}""", "'prompt' is a string")]
     public void BadRowsAreNamed(string row, string expected) =>
-        Assert.That(() => SftData.Read(Write("sft.jsonl", row), Tokenizer),
+        Assert.That(() => ReadData.Examples(Write("sft.jsonl", row), Tokenizer),
             Throws.TypeOf<InputException>().With.Message.Contains(expected));
 
     [Test]

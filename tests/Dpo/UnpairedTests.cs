@@ -136,7 +136,7 @@ internal sealed class UnpairedTests
     {
         File.WriteAllText(_folder.File("rows.jsonl"), row);
         Assert.That(
-            () => PreferenceData.Read(_folder.File("rows.jsonl"), new ByteTokenizer()),
+            () => ReadData.Pairs(_folder.File("rows.jsonl"), new ByteTokenizer()),
             Throws.InstanceOf<InputException>().With.Message.Contains("line 1").And.Message.Contains(problem));
     }
 
@@ -150,7 +150,7 @@ internal sealed class UnpairedTests
             """{"prompt_ids": [1, 2], "completion_ids": [3], "label": false}""",
             """{"prompt": "ab", "chosen": "c", "rejected": "dd"}""",
         ]);
-        var (rows, summary) = PreferenceData.Read(_folder.File("rows.jsonl"), new ByteTokenizer());
+        var (rows, summary) = ReadData.Pairs(_folder.File("rows.jsonl"), new ByteTokenizer());
         Assert.That(rows.Select(static r => (r.Chosen.Length > 0, r.Rejected.Length > 0)), Is.EqualTo(new[] { (true, false), (false, true), (false, true), (true, true) }));
         Assert.That(rows[0].Chosen, Is.EqualTo(rows[3].Chosen));
         Assert.That((rows[2].Prompt, rows[2].Rejected), Is.EqualTo((new[] { 1, 2 }, new[] { 3 })));

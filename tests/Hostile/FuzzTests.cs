@@ -214,7 +214,7 @@ public class FuzzTests
         tokenizer.Decode(tokenizer.Encode("low lower <s> é\U0001F600"));
     }
 
-    private static void ReadPairs(string path) => PreferenceData.Read(path, new ByteTokenizer());
+    private static void ReadPairs(string path) => ReadData.Pairs(path, new ByteTokenizer());
 
     private static byte[] Vocabulary() => Encoding.UTF8.GetBytes(
         $$"""{ {{string.Join(", ", ByteAlphabet.Characters.Select(static (c, i) => $"{System.Text.Json.JsonSerializer.Serialize(c.ToString())}: {i}"))}}, "lo": 256, "low": 257, "<|endoftext|>": 258 }""");

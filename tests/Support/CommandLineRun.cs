@@ -41,7 +41,9 @@ internal sealed record CommandLineRun(int ExitCode, string Output, string Error)
         return Wait(process);
     }
 
-    public static Process Start(params string[] args)
+    public static Process Start(params string[] args) => Start([], args);
+
+    public static Process Start((string Name, string Value)[] environment, string[] args)
     {
         var start = new ProcessStartInfo("dotnet")
         {
@@ -51,6 +53,10 @@ internal sealed record CommandLineRun(int ExitCode, string Output, string Error)
             StandardOutputEncoding = s_utf8,
             StandardErrorEncoding = s_utf8,
         };
+        foreach (var (name, value) in environment)
+        {
+            start.Environment[name] = value;
+        }
         start.ArgumentList.Add(typeof(CommandLine).Assembly.Location);
         foreach (var arg in args)
         {

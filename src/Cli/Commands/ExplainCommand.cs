@@ -19,10 +19,11 @@ internal static class ExplainCommand
         var learningRate = CommonOptions.Real(
             "--learning-rate", "The step's learning rate.", 1e-5, static v => v is > 0 and <= 1e3, "above 0, at most 1000");
         var json = new Option<bool>("--json") { Description = "JSON Lines, a pair a line with its tokens, the summary last; instead of a table." };
+        var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("explain", "Take the gradient of each pair's loss apart, and compare a step's first-order changes with the real ones.")
         {
-            policy, reference, tokenizer, data, pair, optimiser.Option, learningRate, json, quiet,
+            policy, reference, tokenizer, data, pair, optimiser.Option, learningRate, json, template.Option, quiet,
         };
         var device = new DeviceFlags(command);
         var loss = new LossFlags(command);
@@ -34,6 +35,7 @@ internal static class ExplainCommand
                 Reference = parsed.GetRequiredValue(reference),
                 Tokenizer = parsed.GetValue(tokenizer),
                 Data = parsed.GetRequiredValue(data),
+                Template = template.Read(parsed),
                 Pair = parsed.GetValue(pair),
                 Tokens = parsed.GetValue(json) || parsed.GetValue(pair) is not null,
                 Loss = Explainable(loss.Read(parsed)),

@@ -13,10 +13,11 @@ internal static class ScoreCommand
         var tokenizer = CommonOptions.Tokenizer();
         var data = CommonOptions.Data("Pairs, as text or as token ids.");
         var json = new Option<bool>("--json") { Description = "JSON Lines, which is also the default: a line a pair." };
+        var template = CommonOptions.ChatTemplate();
         var quiet = CommonOptions.Quiet();
         var command = new Command("score", "Log-probs, implicit rewards, margin, loss and its derivatives for each pair.")
         {
-            policy, reference, tokenizer, data, json, quiet,
+            policy, reference, tokenizer, data, json, template.Option, quiet,
         };
         var device = new DeviceFlags(command);
         var loss = new LossFlags(command);
@@ -30,6 +31,7 @@ internal static class ScoreCommand
                 Reference = parsed.GetRequiredValue(reference),
                 Tokenizer = parsed.GetValue(tokenizer),
                 Data = parsed.GetRequiredValue(data),
+                Template = template.Read(parsed),
                 Loss = chosenLoss,
             };
             foreach (var score in RunConsole.Run(parsed.GetValue(quiet), log => ScoreRun.Run(options, backend, log, cancellation)))

@@ -24,62 +24,33 @@ public static class PreferenceData
     private const string Remedy =
         "give each row prompt, chosen and rejected, or prompt_ids, chosen_ids and rejected_ids, or prompt, completion and label";
 
+    /// <summary>Reads a file; its rows stay on the disk until they are asked for, and are to be disposed of.</summary>
     /// <exception cref="InputException">A row is malformed, a completion empty, an id outside the vocabulary; or no pair is
     /// left.</exception>
-    public static (PreferencePair[] Pairs, PreferenceSummary Summary) Read(
+    public static (TokenRows<PreferencePair> Pairs, PreferenceSummary Summary) Read(
         string path, ITokenizer? tokenizer, PreferenceDataOptions? options = null)
     {
-        options ??= new();
-        var pairs = new List<PreferencePair>();
-        var dropped = new List<DroppedRow>();
-        int read = 0, truncated = 0;
-        foreach (var (line, json) in TextLines.ReadJson(path))
+        var (unpaired, identical) = (0, 0);
+        var (pairs, tally) = RowReader.Read(
+            path, tokenizer, options ?? new(), Tokens, static (line, ids) => new PreferencePair(line, ids[0], ids[1], ids[2]), Count, "pairs", Remedy);
+        return (pairs, new(tally) { Unpaired = unpaired, Identical = identical });
+
+        void Count(PreferencePair pair)
         {
-            read++;
-            var row = new DataRow(path, line, json, tokenizer, options);
-            var (prompt, chosen, rejected) = Tokens(row);
-            if (row.Fit(prompt, [chosen, rejected], out var reason) is not { } fit)
-            {
-                dropped.Add(new(line, reason));
-                continue;
-            }
-            truncated += fit.Cut ? 1 : 0;
-            pairs.Add(new(line, fit.Prompt, fit.Completions[0], fit.Completions[1]));
+            unpaired += pair.IsUnpaired ? 1 : 0;
+            identical += pair.Chosen.AsSpan().SequenceEqual(pair.Rejected) ? 1 : 0;
         }
-        if (pairs.Count == 0)
-        {
-            throw read == 0
-                ? new InputException(path, null, "has no usable pairs: it has no rows", Remedy)
-                : new InputException(path, null, $"has no usable pairs among {read} rows (line {dropped[0].Line}: {dropped[0].Reason})",
-                    "raise the limit of the length, or lower that of the prompt");
-        }
-        return ([.. pairs], new()
-        {
-            Read = read,
-            Kept = pairs.Count,
-            Dropped = dropped,
-            Truncated = truncated,
-            Longest = pairs.Max(p => p.Prompt.Length + Math.Max(p.Chosen.Length, p.Rejected.Length)),
-            MeanPrompt = pairs.Average(p => p.Prompt.Length),
-            MeanCompletion = MeanLength(pairs.SelectMany(p => new[] { p.Chosen, p.Rejected })),
-            MeanChosen = MeanLength(pairs.Select(p => p.Chosen)),
-            MeanRejected = MeanLength(pairs.Select(p => p.Rejected)),
-            Unpaired = pairs.Count(p => p.IsUnpaired),
-            Identical = pairs.Count(p => p.Chosen.AsSpan().SequenceEqual(p.Rejected)),
-        });
     }
 
-    private static double MeanLength(IEnumerable<int[]> completions) =>
-        completions.Where(static c => c.Length > 0).Select(static c => (double)c.Length).DefaultIfEmpty().Average();
-
-    private static (int[] Prompt, int[] Chosen, int[] Rejected) Tokens(DataRow row)
+    private static (int[] Prompt, int[][] Completions) Tokens(DataRow row)
     {
         if (row.Has("label"))
         {
             var (context, completion) = SftData.Tokens(row);
-            return row.Truth("label") ? (context, completion, []) : (context, [], completion);
+            return (context, row.Truth("label") ? [completion, []] : [[], completion]);
         }
-        return Pair(row);
+        var (prompt, chosen, rejected) = Pair(row);
+        return (prompt, [chosen, rejected]);
     }
 
     /// <summary>The prompt and both completions of a row of a pair.</summary>

@@ -15,45 +15,21 @@ public static class SftData
 {
     private const string Remedy = "give each row prompt and completion, or text, or prompt_ids and completion_ids";
 
+    /// <summary>Reads a file; its rows stay on the disk until they are asked for, and are to be disposed of.</summary>
     /// <exception cref="InputException">A row is malformed, a completion empty, an id outside the vocabulary; or no example is
     /// left.</exception>
-    public static (SftExample[] Examples, DataSummary Summary) Read(
+    public static (TokenRows<SftExample> Examples, DataSummary Summary) Read(
         string path, ITokenizer? tokenizer, PreferenceDataOptions? options = null)
     {
-        options ??= new();
-        var examples = new List<SftExample>();
-        var dropped = new List<DroppedRow>();
-        int read = 0, truncated = 0;
-        foreach (var (line, json) in TextLines.ReadJson(path))
+        var (examples, tally) = RowReader.Read(
+            path, tokenizer, options ?? new(), Parts, static (line, ids) => new SftExample(line, ids[0], ids[1]), kept: null, "examples", Remedy);
+        return (examples, new(tally));
+
+        static (int[] Prompt, int[][] Completions) Parts(DataRow row)
         {
-            read++;
-            var row = new DataRow(path, line, json, tokenizer, options);
             var (prompt, completion) = Tokens(row);
-            if (row.Fit(prompt, [completion], out var reason) is not { } fit)
-            {
-                dropped.Add(new(line, reason));
-                continue;
-            }
-            truncated += fit.Cut ? 1 : 0;
-            examples.Add(new(line, fit.Prompt, fit.Completions[0]));
+            return (prompt, [completion]);
         }
-        if (examples.Count == 0)
-        {
-            throw read == 0
-                ? new InputException(path, null, "has no usable examples: it has no rows", Remedy)
-                : new InputException(path, null, $"has no usable examples among {read} rows (line {dropped[0].Line}: {dropped[0].Reason})",
-                    "raise the limit of the length, or lower that of the prompt");
-        }
-        return ([.. examples], new()
-        {
-            Read = read,
-            Kept = examples.Count,
-            Dropped = dropped,
-            Truncated = truncated,
-            Longest = examples.Max(e => e.Prompt.Length + e.Completion.Length),
-            MeanPrompt = examples.Average(e => e.Prompt.Length),
-            MeanCompletion = examples.Average(e => e.Completion.Length),
-        });
     }
 
     /// <summary>The prompt and the completion of a row.</summary>

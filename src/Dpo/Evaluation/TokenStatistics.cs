@@ -17,11 +17,10 @@ public sealed record TokenStatistics(double Entropy, double? MeanTokenAccuracy)
         Transformer model, IReadOnlyList<PreferencePair> pairs, int tokenBudget = SftTask.DefaultTokenBudget, CancellationToken cancellation = default)
     {
         var (entropy, tokens, right, chosen) = (0.0, 0, 0, 0);
-        foreach (var micro in MicroBatches.Split([.. Enumerable.Range(0, pairs.Count)], i => pairs[i].Tokens(), tokenBudget))
+        foreach (var (_, part) in MicroBatches.Of(pairs, PreferencePairs.Tokens, tokenBudget))
         {
             cancellation.ThrowIfCancellationRequested();
             using var step = new StepScope(model.Backend, gradients: false);
-            PreferencePair[] part = [.. micro.Select(i => pairs[i])];
             // All chosen completions' tokens come first.
             var (targets, ofChosen) = ((int[])[.. part.SelectMany(static p => p.Chosen), .. part.SelectMany(static p => p.Rejected)], part.Sum(static p => p.Chosen.Length));
             var packed = PreferencePairs.Pack(model.Backend, part);

@@ -41,7 +41,7 @@ public sealed class PairExplainer
     {
         var before = LogProbs(_policy, pair);
         var known = LogProbs(_reference, pair);
-        var score = ScoreRun.Score(_policy.Backend, _loss, before, known, PairLengths.Of([pair]))[0];
+        var score = ScoreRun.Score(_policy.Backend, _loss, before, known, PairLengths.Of([pair])).Single();
         var (chosen, rejected) = (SequenceGradient(pair, [1, 0]), SequenceGradient(pair, [0, 1]));
         // Last, for the step needs it in the model.
         var whole = SequenceGradient(pair, [(Real)score.LossByChosenLogProb, (Real)score.LossByRejectedLogProb]);

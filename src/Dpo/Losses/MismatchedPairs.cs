@@ -10,22 +10,24 @@ public sealed record MismatchedPairs(IReadOnlyList<PreferencePair> Pairs, Refere
 {
     /// <param name="pairs">In an order that does not change while a run goes on.</param>
     /// <param name="positions">The context: longer completions are cut.</param>
-    public static PreferencePair[] Of(IReadOnlyList<PreferencePair> pairs, int positions) =>
-    [
-        .. pairs.Select((pair, i) =>
+    public static IReadOnlyList<PreferencePair> Of(IReadOnlyList<PreferencePair> pairs, int positions)
+    {
+        return new MappedList<PreferencePair>(pairs.Count, Mismatched);
+
+        PreferencePair Mismatched(int i)
         {
-            var next = pairs[(i + 1) % pairs.Count];
+            var (pair, next) = (pairs[i], pairs[(i + 1) % pairs.Count]);
             var room = Math.Max(1, positions - pair.Prompt.Length + 1); // a completion's last token takes no position
             return pair with { Chosen = Cut(next.Chosen), Rejected = Cut(next.Rejected) };
 
             int[] Cut(int[] completion) => completion[..Math.Min(completion.Length, room)];
-        }),
-    ];
+        }
+    }
 
-    /// <summary>Mismatches pairs and runs a model over them.</summary>
+    /// <summary>Runs a model over pairs that are mismatched.</summary>
     public static MismatchedPairs Under(
-        Transformer model, IReadOnlyList<PreferencePair> pairs, int positions, int tokenBudget, CancellationToken cancellation = default) =>
-        new MismatchedPairs(Of(pairs, positions), new ReferenceLogProbs([], [])).Under(model, tokenBudget, cancellation);
+        Transformer model, IReadOnlyList<PreferencePair> mismatched, int tokenBudget, CancellationToken cancellation = default) =>
+        new MismatchedPairs(mismatched, new ReferenceLogProbs([], [])).Under(model, tokenBudget, cancellation);
 
     /// <summary>The same pairs under another model.</summary>
     public MismatchedPairs Under(Transformer model, int tokenBudget, CancellationToken cancellation = default) =>

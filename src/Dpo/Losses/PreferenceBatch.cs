@@ -6,8 +6,15 @@ namespace TinyDpo.Dpo;
 /// <summary>Tokens of the prompts and completions of a batch, a number a pair; 0 for the completion that an unpaired row lacks.</summary>
 public sealed record PairLengths(int[] Prompt, int[] Chosen, int[] Rejected)
 {
-    public static PairLengths Of(IReadOnlyList<PreferencePair> pairs) =>
-        new([.. pairs.Select(static p => p.Prompt.Length)], [.. pairs.Select(static p => p.Chosen.Length)], [.. pairs.Select(static p => p.Rejected.Length)]);
+    public static PairLengths Of(IReadOnlyList<PreferencePair> pairs)
+    {
+        var lengths = new PairLengths(new int[pairs.Count], new int[pairs.Count], new int[pairs.Count]);
+        foreach (var (i, pair) in pairs.Index())
+        {
+            (lengths.Prompt[i], lengths.Chosen[i], lengths.Rejected[i]) = (pair.Prompt.Length, pair.Chosen.Length, pair.Rejected.Length);
+        }
+        return lengths;
+    }
 }
 
 /// <summary>What a mean over tokens divides by: the whole batch's numbers, also where this part of it is a micro-batch.</summary>

@@ -44,6 +44,6 @@ public sealed record LossCurve(string Name, double Beta, IReadOnlyList<(double X
         var shift = margin / (2 * loss.Beta);
         var policy = new ReferenceLogProbs([(Real)(ReferenceLogProb + shift)], [(Real)(ReferenceLogProb - shift)]) { Prompts = [(Real)ReferenceLogProb] };
         var reference = new ReferenceLogProbs([(Real)ReferenceLogProb], [(Real)ReferenceLogProb]);
-        return ScoreRun.Score(backend, loss, policy, reference, new PairLengths([Tokens], [Tokens], [Tokens]))[0];
+        return ScoreRun.Score(backend, loss, policy, reference, new PairLengths([Tokens], [Tokens], [Tokens])).Single();
     }
 }

@@ -14,7 +14,7 @@ public sealed record RewardEvaluation(double Loss, Interval Accuracy, double Cal
     public const int Bins = 10;
 
     public static RewardEvaluation Measure(
-        Transformer model, IEnumerable<PreferencePair> pairs, int tokenBudget = SftTask.DefaultTokenBudget, Action<int>? done = null,
+        Transformer model, IReadOnlyList<PreferencePair> pairs, int tokenBudget = SftTask.DefaultTokenBudget, Action<int>? done = null,
         CancellationToken cancellation = default) =>
         OfMargins([.. RewardScores.Measure(model, RewardTask.Rankings(pairs), tokenBudget, done, cancellation).Select(static s => s[0] - s[1])]);
 

@@ -26,14 +26,14 @@ public static class RewardScores
     {
         var result = new double[groups.Count][];
         var finished = 0;
-        foreach (var micro in MicroBatches.Split([.. Enumerable.Range(0, groups.Count)], i => groups[i].Tokens(), tokenBudget))
+        foreach (var (from, micro) in MicroBatches.Of(groups, Tokens, tokenBudget))
         {
             cancellation.ThrowIfCancellationRequested();
             using var step = new StepScope(model.Backend, gradients: false);
-            Real[][] ranks = [.. Of(model, [.. micro.Select(i => groups[i])]).Select(static scores => scores.ToArray())];
+            Real[][] ranks = [.. Of(model, micro).Select(static scores => scores.ToArray())];
             for (var i = 0; i < micro.Length; i++)
             {
-                result[micro[i]] = [.. ranks.Select(scores => (double)scores[i])];
+                result[from + i] = [.. ranks.Select(scores => (double)scores[i])];
             }
             done?.Invoke(finished += micro.Length);
         }

@@ -17,25 +17,24 @@ public sealed class RewardTask(Transformer model, IReadOnlyList<PromptGroup> ran
     public int Tokens(int example) => rankings[example].Tokens();
 
     /// <summary>Pairs as rankings of two.</summary>
-    public static PromptGroup[] Rankings(IEnumerable<PreferencePair> pairs) =>
-        [.. pairs.Select(static p => new PromptGroup(p.Prompt, [p.Chosen, p.Rejected]))];
+    public static IReadOnlyList<PromptGroup> Rankings(IReadOnlyList<PreferencePair> pairs) =>
+        new MappedList<PromptGroup>(pairs.Count, i => pairs[i].ToGroup());
 
     public BatchResult Accumulate(IReadOnlyList<int> batch)
     {
         double loss = 0;
-        var tokens = 0;
         var metrics = new ScoreMetrics();
-        foreach (var micro in MicroBatches.Split(batch, i => rankings[i].Tokens(), tokenBudget))
+        PromptGroup[] all = [.. batch.Select(i => rankings[i])];
+        foreach (var (_, micro) in MicroBatches.Of(all, RewardScores.Tokens, tokenBudget))
         {
             using var step = new StepScope(model.Backend);
-            var scores = RewardScores.Of(model, [.. micro.Select(i => rankings[i])]);
+            var scores = RewardScores.Of(model, micro);
             var share = RankingLoss.PerRanking(scores).Sum() / batch.Count;
             loss += share.Item();
-            tokens += micro.Sum(i => rankings[i].Tokens());
             metrics.Add(scores[0].ToArray(), scores[^1].ToArray());
             share.Backward();
         }
-        return new BatchResult([("loss", loss), .. metrics.Means()], tokens);
+        return new BatchResult([("loss", loss), .. metrics.Means()], all.Sum(RewardScores.Tokens));
     }
 
     /// <summary>The scores of the best and the worst completion, under the names that preference losses log their implicit rewards by.</summary>

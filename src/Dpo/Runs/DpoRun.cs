@@ -78,11 +78,12 @@ public static class DpoRun
         var reference = options.Reference is null ? policy : ModelFile.LoadWeights(options.Reference, backend);
         var referencePath = options.Reference ?? options.Model;
         RunChecks.RequireSameVocabulary(policy, reference, referencePath);
-        var (pairs, summary) = ReadPairs(options.Data);
+        var (read, summary) = ReadPairs(options.Data);
+        using var pairs = read;
         log.Note(summary.Describe());
         RunChecks.RequirePairsFor(options.Loss, pairs, options.Data);
-        _ = options.Training.TotalSteps(pairs.Length); // too many are refused before the reference's pass
-        var heldOut = options.EvalData is null ? null : ReadHeldOut(options.EvalData);
+        _ = options.Training.TotalSteps(pairs.Count); // too many are refused before the reference's pass
+        using var heldOut = options.EvalData is null ? null : ReadHeldOut(options.EvalData);
         var fingerprint = ModelFile.Fingerprint(reference);
         var policyFingerprint = reference == policy ? fingerprint : ModelFile.Fingerprint(policy);
         var folder = new RunFolder(options.Out, options.Resume, new
@@ -93,7 +94,7 @@ public static class DpoRun
             Training = options.Training.Key(),
             options.TokenBudget,
             options.Sync,
-        }, options.Recorded(), options.DryRun);
+        }, options.Recorded(), options.Training.MaxShardBytes, options.DryRun);
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
         var positions = Math.Min(policy.Config.ContextLength, reference.Config.ContextLength);
@@ -119,16 +120,26 @@ public static class DpoRun
         examples.Write(options.Out);
         return new TrainingResult(folder.ModelPath, summary, evaluation);
 
-        ReferenceLogProbs StandingReference() => RunChecks.RequireFinite(
-            ReferenceCache.LoadOrCompute(
-                options.DryRun ? null : folder.PathOf(ReferenceCache.FileName), reference, fingerprint, tokenizer, pairs, log, options.TokenBudget, cancellation,
-                options.Loss.TailWeight) with
-            {
-                Mismatched = options.Loss.Inputs.HasFlag(LossInputs.Mismatched)
-                    ? MismatchedPairs.Under(reference, pairs, positions, options.TokenBudget, cancellation)
-                    : null,
-            },
-            pairs, referencePath, options.Data);
+        IReferenceSource StandingReference()
+        {
+            // Few steps come to few pairs, and nobody asks for the others.
+            var reached = new BatchOrder(options.Training, pairs.Count).Reached();
+            var asked = Reached(pairs);
+            var known = RunChecks.RequireFinite(
+                ReferenceCache.LoadOrCompute(
+                    options.DryRun ? null : folder.PathOf(ReferenceCache.FileName), reference, fingerprint, tokenizer, asked, log, options.TokenBudget, cancellation,
+                    options.Loss.TailWeight) with
+                {
+                    Mismatched = options.Loss.Inputs.HasFlag(LossInputs.Mismatched)
+                        ? MismatchedPairs.Under(reference, Reached(MismatchedPairs.Of(pairs, positions)), options.TokenBudget, cancellation)
+                        : null,
+                },
+                asked, referencePath, options.Data);
+            return reached is null ? known : new ReachedReference(known, reached);
+
+            IReadOnlyList<PreferencePair> Reached(IReadOnlyList<PreferencePair> all) =>
+                reached is null ? all : new MappedList<PreferencePair>(reached.Length, i => all[reached[i]]);
+        }
 
         MovingReference Moving(ReferenceSync sync)
         {
@@ -141,9 +152,9 @@ public static class DpoRun
             return new MovingReference(policy, reference == policy ? policy.Clone() : reference, pairs, options.Loss, sync, positions, options.TokenBudget);
         }
 
-        (string Name, double Value)[] Evaluate(PreferencePair[] pairs, ReferenceLogProbs logProbs)
+        (string Name, double Value)[] Evaluate(IReadOnlyList<PreferencePair> pairs, ReferenceLogProbs logProbs)
         {
-            log.Stage("held-out pairs", pairs.Length);
+            log.Stage("held-out pairs", pairs.Count);
             var measured = PairEvaluation.Measure(policy, pairs, logProbs, options.Loss, options.TokenBudget, n => log.Advance(n), cancellation);
             var tokens = TokenStatistics.Measure(policy, pairs, options.TokenBudget, cancellation);
             return double.IsFinite(measured.Loss)
@@ -151,19 +162,20 @@ public static class DpoRun
                 : throw new TrainingException($"the loss on {options.EvalData} is {measured.Loss}; try a smaller learning rate");
         }
 
-        PreferencePair[] ReadHeldOut(string path)
+        TokenRows<PreferencePair> ReadHeldOut(string path)
         {
-            var (read, heldOutSummary) = ReadPairs(path);
+            var (rows, heldOutSummary) = ReadPairs(path);
             log.Note($"held-out: {heldOutSummary.Describe()}");
-            RunChecks.RequirePairsFor(options.Loss, read, path);
-            return read;
+            RunChecks.RequirePairsFor(options.Loss, rows, path);
+            return rows;
         }
 
-        (PreferencePair[] Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions
+        (TokenRows<PreferencePair> Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions
         {
             MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.ContextLength, reference.Config.ContextLength)),
             MaxPromptLength = options.MaxPromptLength,
             Template = options.Template,
+            ScratchFolder = options.Out,
             VocabSize = policy.Config.VocabSize,
         });
     }

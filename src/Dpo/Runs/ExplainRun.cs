@@ -14,6 +14,9 @@ public sealed record ExplainRunOptions
 
     public required string Data { get; init; }
 
+    /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
+    public ChatTemplate? Template { get; init; }
+
     /// <summary>The line of the one pair to explain; null for all.</summary>
     public int? Pair { get; init; }
 
@@ -33,9 +36,10 @@ public static class ExplainRun
     public static IReadOnlyList<PairExplanation> Run(ExplainRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (policy, reference, tokenizer, all, positions) =
-            ScoredPairs.Load(options.Policy, options.Reference, options.Tokenizer, options.Data, backend, log);
-        PreferencePair[] pairs = options.Pair is { } line ? [.. all.Where(p => p.Line == line)] : all;
-        if (pairs.Length == 0)
+            ScoredPairs.Load(options.Policy, options.Reference, options.Tokenizer, options.Data, options.Template, backend, log);
+        using var read = all;
+        IReadOnlyList<PreferencePair> pairs = options.Pair is { } line ? [.. all.Where(p => p.Line == line)] : all;
+        if (pairs.Count == 0)
         {
             throw new InputException(options.Data, $"line {options.Pair}", "holds no pair", "give --pair the line of one");
         }
@@ -45,7 +49,7 @@ public static class ExplainRun
         }
         _ = RunChecks.RequireFinite(ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions), pairs, options.Reference, options.Data);
         var explainer = new PairExplainer(policy, reference, options.Loss, options.Step, id => tokenizer?.Decode([id]));
-        log.Stage("explain", pairs.Length);
+        log.Stage("explain", pairs.Count);
         var explanations = new List<PairExplanation>();
         foreach (var pair in pairs)
         {

@@ -10,12 +10,13 @@ public static class MergeRun
     /// <param name="tokenizer">Another tokenizer's path; needed with a llama2.c file.</param>
     /// <param name="output">The folder to write.</param>
     /// <param name="format">Of the weights in the file.</param>
+    /// <param name="maxShardBytes">See <see cref="ShardedWriter"/>.</param>
     /// <param name="backend">The device.</param>
     /// <exception cref="InputException">Bad input, or the folder cannot be written.</exception>
-    public static void Run(string path, string? tokenizer, string output, NumberFormat format, IBackend backend)
+    public static void Run(string path, string? tokenizer, string output, NumberFormat format, long maxShardBytes, IBackend backend)
     {
         var (model, loaded) = ModelFile.Load(path, backend, tokenizer);
         model.MergeAdapters();
-        ModelFile.Save(output, model, loaded, format);
+        ModelFile.Save(output, model, loaded, format, maxShardBytes);
     }
 }

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using TinyDpo.Models;
@@ -36,13 +37,15 @@ public static class ReferenceCache
         {
             return computed; // JSON holds no NaN, and nobody wants these again
         }
-        var text = new StringBuilder();
-        for (var i = 0; i < pairs.Count; i++)
+        AtomicFile.Write(path, stream =>
         {
-            text.Append(JsonSerializer.Serialize(new Row(computed.Chosen[i], computed.Rejected[i]))).Append('\n');
-        }
-        var rows = text.ToString();
-        AtomicFile.WriteText(path, JsonSerializer.Serialize(new Header(key, TokenHash.Of(rows))) + "\n" + rows);
+            using var writer = new StreamWriter(stream, leaveOpen: true) { NewLine = "\n" };
+            writer.WriteLine(JsonSerializer.Serialize(new Header(key, HashOf(Rows(computed)))));
+            foreach (var row in Rows(computed))
+            {
+                writer.WriteLine(row);
+            }
+        });
         return computed;
     }
 
@@ -58,23 +61,42 @@ public static class ReferenceCache
         }
         try
         {
-            var text = File.ReadAllText(path);
-            var start = text.IndexOf('\n') + 1;
-            if (JsonSerializer.Deserialize<Header>(text[..start], s_strict) is not { } header || header.Key != key
-                || header.Rows != TokenHash.Of(text[start..]))
+            var lines = File.ReadLines(path);
+            if (JsonSerializer.Deserialize<Header>(lines.FirstOrDefault(""), s_strict) is not { } header || header.Key != key
+                || header.Rows != HashOf(lines.Skip(1)))
             {
                 return null;
             }
-            var rows = text[start..].Split('\n', StringSplitOptions.RemoveEmptyEntries)
-                .Select(static line => JsonSerializer.Deserialize<Row>(line, s_strict)).ToList();
-            return rows.Count == count && !rows.Contains(null)
-                ? new ReferenceLogProbs([.. rows.Select(static r => r!.Chosen)], [.. rows.Select(static r => r!.Rejected)])
-                : null;
+            var (chosen, rejected) = (new List<Real>(count), new List<Real>(count));
+            foreach (var line in lines.Skip(1))
+            {
+                if (JsonSerializer.Deserialize<Row>(line, s_strict) is not { } row)
+                {
+                    return null;
+                }
+                chosen.Add(row.Chosen);
+                rejected.Add(row.Rejected);
+            }
+            return chosen.Count == count ? new ReferenceLogProbs([.. chosen], [.. rejected]) : null;
         }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
         {
             return null; // a cache that cannot be read is no cache: it is written again
         }
+    }
+
+    // A line at a time: the text of all would take many times the memory of the numbers.
+    private static IEnumerable<string> Rows(ReferenceLogProbs logProbs) =>
+        logProbs.Chosen.Zip(logProbs.Rejected, static (chosen, rejected) => JsonSerializer.Serialize(new Row(chosen, rejected)));
+
+    private static string HashOf(IEnumerable<string> lines)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (var line in lines)
+        {
+            hash.AppendData(Encoding.UTF8.GetBytes(line + "\n"));
+        }
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
     private sealed record Header(string Key, string Rows);

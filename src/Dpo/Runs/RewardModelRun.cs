@@ -57,32 +57,36 @@ public static class RewardModelRun
             MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
             MaxPromptLength = options.MaxPromptLength,
             Template = options.Template,
+            ScratchFolder = options.Out,
             VocabSize = model.Config.VocabSize,
         };
-        var (pairs, summary) = PreferenceData.Read(options.Data, tokenizer, data);
+        var (read, summary) = PreferenceData.Read(options.Data, tokenizer, data);
+        using var pairs = read;
         log.Note(summary.Describe());
-        _ = options.Training.TotalSteps(pairs.Length); // too many are refused before anything is written
-        PreferencePair[]? heldOut = null;
-        if (options.EvalData is not null)
-        {
-            (heldOut, var heldOutSummary) = PreferenceData.Read(options.EvalData, tokenizer, data);
-            log.Note($"held-out: {heldOutSummary.Describe()}");
-        }
+        _ = options.Training.TotalSteps(pairs.Count); // too many are refused before anything is written
+        using var heldOut = options.EvalData is null ? null : ReadHeldOut(options.EvalData);
         var folder = new RunFolder(options.Out, options.Resume, new
         {
             Model = ModelFile.Fingerprint(model),
             Data = TokenHash.Of(tokenizer.Fingerprint, pairs.SelectMany(static p => new[] { p.Prompt, p.Chosen, p.Rejected })),
             Training = options.Training.Key(),
             options.TokenBudget,
-        }, options.Recorded(), options.DryRun);
+        }, options.Recorded(), options.Training.MaxShardBytes, options.DryRun);
         var evaluation = folder.Train(
             model, tokenizer, new RewardTask(model, RewardTask.Rankings(pairs), options.TokenBudget), options.Training, RankingLoss.AtEqualScores(2),
             log, cancellation, options.TensorBoard, evaluate: heldOut is null ? null : Evaluate);
         return new TrainingResult(folder.ModelPath, summary, evaluation) { Needs = folder.Needs };
 
+        TokenRows<PreferencePair> ReadHeldOut(string path)
+        {
+            var (rows, heldOutSummary) = PreferenceData.Read(path, tokenizer, data);
+            log.Note($"held-out: {heldOutSummary.Describe()}");
+            return rows;
+        }
+
         (string Name, double Value)[] Evaluate()
         {
-            log.Stage("held-out pairs", heldOut.Length);
+            log.Stage("held-out pairs", heldOut.Count);
             var measured = RewardEvaluation.Measure(model, heldOut, options.TokenBudget, n => log.Advance(n), cancellation);
             return double.IsFinite(measured.Loss)
                 ? [.. measured.Metrics().Select(static m => ("eval_" + m.Name, m.Value))]

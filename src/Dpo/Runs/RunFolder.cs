@@ -28,14 +28,15 @@ public sealed class RunFolder
     /// <param name="resume">Go on from OUT's newest checkpoint.</param>
     /// <param name="key">All that two runs must share for one to go on with the other's checkpoint.</param>
     /// <param name="options">What the run is asked for, for people and reports: options.json.</param>
+    /// <param name="maxShardBytes">The most bytes of weights in a file of a checkpoint.</param>
     /// <param name="dry">Training is walked through, and nothing is read from OUT or written there.</param>
     /// <exception cref="InputException">
     /// OUT cannot be written, or holds what an earlier run left and this one is not to resume, or is to be resumed and is finished.
     /// </exception>
-    public RunFolder(string folder, bool resume, object key, object options, bool dry = false)
+    public RunFolder(string folder, bool resume, object key, object options, long maxShardBytes = ShardedWriter.DefaultShardBytes, bool dry = false)
     {
         (_folder, _resume, _options, _dry) = (folder, resume, options, dry);
-        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)));
+        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)), maxShardBytes);
         if (dry)
         {
             return;
@@ -111,7 +112,7 @@ public sealed class RunFolder
         {
             model.MergeAdapters();
         }
-        ModelFile.Save(ModelPath, model, tokenizer, options.SaveFormat); // before the measurement, which may be interrupted
+        ModelFile.Save(ModelPath, model, tokenizer, options.SaveFormat, options.MaxShardBytes); // before the measurement, which may be interrupted
         if (evaluate is null)
         {
             return [];

@@ -16,6 +16,9 @@ public sealed record ScoreRunOptions
 
     public required string Data { get; init; }
 
+    /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
+    public ChatTemplate? Template { get; init; }
+
     public required IPreferenceLoss Loss { get; init; }
 }
 
@@ -42,7 +45,7 @@ public sealed record CompletionScore(
     [property: JsonPropertyName("loss")] double Loss,
     [property: JsonPropertyName("d_logp")] double LossByLogProb)
 {
-    internal static CompletionScore Of(PreferencePair row, PairScore s) => row.Rejected.Length == 0
+    internal static CompletionScore Of(bool isChosen, PairScore s) => isChosen
         ? new(true, s.ChosenLogProb, s.ReferenceChosenLogProb, s.ChosenReward, s.Loss, s.LossByChosenLogProb)
         : new(false, s.RejectedLogProb, s.ReferenceRejectedLogProb, s.RejectedReward, s.Loss, s.LossByRejectedLogProb);
 }
@@ -50,33 +53,33 @@ public sealed record CompletionScore(
 /// <summary>Scores pairs under a policy and a reference; nothing is trained.</summary>
 public static class ScoreRun
 {
-    /// <summary>A <see cref="PairScore"/> a pair, a <see cref="CompletionScore"/> an unpaired row.</summary>
+    /// <summary>A <see cref="PairScore"/> a pair, a <see cref="CompletionScore"/> an unpaired row; each made when it is asked for.</summary>
     /// <exception cref="InputException">Bad input.</exception>
-    public static IReadOnlyList<object> Run(ScoreRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
+    public static IEnumerable<object> Run(ScoreRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
-        var (policy, reference, _, pairs, positions) =
-            ScoredPairs.Load(options.Policy, options.Reference, options.Tokenizer, options.Data, backend, log);
+        var (policy, reference, _, read, positions) =
+            ScoredPairs.Load(options.Policy, options.Reference, options.Tokenizer, options.Data, options.Template, backend, log);
+        using var pairs = read;
         RunChecks.RequirePairsFor(options.Loss, pairs, options.Data);
-        log.Stage("reference", pairs.Length);
+        log.Stage("reference", pairs.Count);
         var r = RunChecks.RequireFinite(
             ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions, done: n => log.Advance(n), cancellation: cancellation),
             pairs, options.Reference, options.Data);
-        log.Stage("policy", pairs.Length);
+        log.Stage("policy", pairs.Count);
         var p = RunChecks.RequireFinite(
             ReferenceLogProbs.OfPolicy(policy, pairs, r, options.Loss, done: n => log.Advance(n), cancellation: cancellation),
             pairs, options.Policy, options.Data);
-        return
-        [
-            .. Score(backend, options.Loss, p, r, PairLengths.Of(pairs))
-                .Zip(pairs, static (score, pair) => pair.IsUnpaired ? (object)CompletionScore.Of(pair, score) : score),
-        ];
+        var lengths = PairLengths.Of(pairs);
+        return Score(backend, options.Loss, p, r, lengths).Select((score, i) => lengths.Chosen[i] > 0 && lengths.Rejected[i] > 0
+            ? (object)score
+            : CompletionScore.Of(isChosen: lengths.Rejected[i] == 0, score));
     }
 
     /// <summary>
     /// The loss of each pair and its derivatives by both policy log-probs, from the loss's own backward pass. All pairs are one batch:
     /// where a loss compares pairs with each other, the derivatives are those of the sum of their losses.
     /// </summary>
-    public static IReadOnlyList<PairScore> Score(
+    public static IEnumerable<PairScore> Score(
         IBackend backend, IPreferenceLoss loss, ReferenceLogProbs policy, ReferenceLogProbs reference, PairLengths lengths)
     {
         using var step = new StepScope(backend);
@@ -85,16 +88,13 @@ public static class ScoreRun
         var values = perPair.ToArray();
         perPair.Sum().Backward();
         var (dChosen, dRejected) = (batch.Policy.Chosen.GradToArray(), batch.Policy.Rejected.GradToArray());
-        return
-        [
-            .. values.Select((value, i) =>
-            {
-                var chosen = loss.Beta * ((double)policy.Chosen[i] - reference.Chosen[i]);
-                var rejected = loss.Beta * ((double)policy.Rejected[i] - reference.Rejected[i]);
-                return new PairScore(
-                    policy.Chosen[i], policy.Rejected[i], reference.Chosen[i], reference.Rejected[i], chosen, rejected, chosen - rejected, value,
-                    dChosen[i], dRejected[i]);
-            }),
-        ];
+        return values.Select((value, i) =>
+        {
+            var chosen = loss.Beta * ((double)policy.Chosen[i] - reference.Chosen[i]);
+            var rejected = loss.Beta * ((double)policy.Rejected[i] - reference.Rejected[i]);
+            return new PairScore(
+                policy.Chosen[i], policy.Rejected[i], reference.Chosen[i], reference.Rejected[i], chosen, rejected, chosen - rejected, value,
+                dChosen[i], dRejected[i]);
+        });
     }
 }

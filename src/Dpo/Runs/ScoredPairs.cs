@@ -4,10 +4,11 @@ using TinyDpo.Models;
 namespace TinyDpo.Dpo;
 
 /// <summary>Policy, reference and pairs that fit both.</summary>
-internal sealed record ScoredPairs(Transformer Policy, Transformer Reference, ITokenizer? Tokenizer, PreferencePair[] Pairs, int Positions)
+internal sealed record ScoredPairs(Transformer Policy, Transformer Reference, ITokenizer? Tokenizer, TokenRows<PreferencePair> Pairs, int Positions)
 {
+    /// <param name="template">How conversations become text; null for the tokenizer's own template.</param>
     /// <exception cref="InputException">Bad input.</exception>
-    public static ScoredPairs Load(string policyPath, string referencePath, string? tokenizerPath, string data, IBackend backend, IRunLog log)
+    public static ScoredPairs Load(string policyPath, string referencePath, string? tokenizerPath, string data, ChatTemplate? template, IBackend backend, IRunLog log)
     {
         var (policy, tokenizer) = ModelFile.Load(policyPath, backend, tokenizerPath);
         var reference = ModelFile.LoadWeights(referencePath, backend);
@@ -18,6 +19,7 @@ internal sealed record ScoredPairs(Transformer Policy, Transformer Reference, IT
             // A score of a pair that was cut would be that of another pair.
             Strict = true,
             MaxLength = positions,
+            Template = template,
             VocabSize = policy.Config.VocabSize,
         });
         log.Note(summary.Describe());

@@ -47,14 +47,16 @@ public static class SftRun
     public static TrainingResult Run(SftRunOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         var (model, tokenizer) = Open(options, backend);
-        var (examples, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
+        var (read, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
         {
             MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
             Template = options.Template,
+            ScratchFolder = options.Out,
             VocabSize = model.Config.VocabSize,
         });
+        using var examples = read;
         log.Note(summary.Describe());
-        _ = options.Training.TotalSteps(examples.Length); // too many are refused before anything is written
+        _ = options.Training.TotalSteps(examples.Count); // too many are refused before anything is written
         var folder = new RunFolder(options.Out, options.Resume, new
         {
             Model = ModelFile.Fingerprint(model),
@@ -62,7 +64,7 @@ public static class SftRun
             Data = TokenHash.Of("", examples.SelectMany(static e => new[] { e.Prompt, e.Completion })),
             Training = options.Training.Key(),
             options.TokenBudget,
-        }, options.Recorded(), options.DryRun);
+        }, options.Recorded(), options.Training.MaxShardBytes, options.DryRun);
         folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);
         log.Stage("examples for the report", 1);
         var samples = RunExamples.Continuations(model, Open(options, backend).Model, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);

@@ -9,7 +9,10 @@ public sealed record TrainingResult(string Model, DataSummary Data, IReadOnlyLis
     /// <summary>What the run would have taken, where it was a dry one; else null.</summary>
     public RunNeeds? Needs { get; init; }
 
-    /// <summary>The line that a command prints: model, read, kept, dropped and truncated rows, eval_*.</summary>
+    /// <summary>
+    /// The line that a command prints: model, rows read, kept, dropped and truncated, the lines of the first <see cref="DataSummary.MostNamed"/>
+    /// dropped and truncated, lengths in tokens, eval_*.
+    /// </summary>
     public IReadOnlyDictionary<string, object> ToLine()
     {
         var line = new Dictionary<string, object>
@@ -17,8 +20,13 @@ public sealed record TrainingResult(string Model, DataSummary Data, IReadOnlyLis
             ["model"] = Model,
             ["read"] = Data.Read,
             ["kept"] = Data.Kept,
-            ["dropped"] = Data.Dropped.Count,
+            ["dropped"] = Data.DroppedCount,
+            ["dropped_lines"] = Data.Dropped.Select(static row => row.Line),
             ["truncated"] = Data.Truncated,
+            ["truncated_lines"] = Data.TruncatedLines,
+            ["longest"] = Data.Longest,
+            ["mean_prompt"] = Data.MeanPrompt,
+            ["mean_completion"] = Data.MeanCompletion,
         };
         foreach (var (name, value) in Evaluation)
         {

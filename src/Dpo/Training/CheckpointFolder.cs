@@ -12,7 +12,8 @@ namespace TinyDpo.Dpo;
 /// </summary>
 /// <param name="folder">OUT.</param>
 /// <param name="key">What the run must agree in to be resumed: its data, options and starting weights.</param>
-public sealed class CheckpointFolder(string folder, string key)
+/// <param name="maxShardBytes">The most bytes of weights in a file: see <see cref="ShardedWriter"/>.</param>
+public sealed class CheckpointFolder(string folder, string key, long maxShardBytes = ShardedWriter.DefaultShardBytes)
 {
     private const string Prefix = "checkpoint-";
 
@@ -42,7 +43,7 @@ public sealed class CheckpointFolder(string folder, string key)
         {
             AtomicFolder.Write(target, partial =>
             {
-                ModelFile.SaveRawWeights(Path.Combine(partial, "model.safetensors"), model);
+                ModelFile.SaveRawWeights(partial, model, maxShardBytes);
                 WriteState(Path.Combine(partial, "optimizer.safetensors"), model.Backend, optimiser.State);
                 if (taskState is { Count: > 0 })
                 {
@@ -91,7 +92,7 @@ public sealed class CheckpointFolder(string folder, string key)
     private void Load(int step, Transformer model, Optimiser optimiser, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState)
     {
         CheckState(Path.Combine(PathOf(step), "trainer_state.json"), step);
-        ModelFile.ReadRawWeights(model, Path.Combine(PathOf(step), "model.safetensors"));
+        ModelFile.ReadRawWeights(model, PathOf(step));
         ReadState(Path.Combine(PathOf(step), "optimizer.safetensors"), model.Backend, optimiser.State);
         if (taskState is { Count: > 0 })
         {

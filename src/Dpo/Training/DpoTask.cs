@@ -19,38 +19,34 @@ public sealed class DpoTask(
 
     public BatchResult Accumulate(IReadOnlyList<int> batch)
     {
-        int[][] parts = [.. MicroBatches.Split(batch, Tokens, tokenBudget)];
-        var slopes = loss.Inputs.HasFlag(LossInputs.WholeBatch) && parts.Length > 1 ? Slopes(batch) : null;
-        var totals = BatchTotals.Of(PairLengths.Of([.. batch.Select(i => pairs[i])]));
+        PreferencePair[] all = [.. batch.Select(i => pairs[i])];
+        (int From, PreferencePair[] Pairs)[] parts = [.. MicroBatches.Of(all, PreferencePairs.Tokens, tokenBudget)];
+        var slopes = loss.Inputs.HasFlag(LossInputs.WholeBatch) && parts.Length > 1 ? Slopes(batch, all) : null;
+        var totals = BatchTotals.Of(PairLengths.Of(all));
         var metrics = new PreferenceMetrics(loss.Beta);
-        var tokens = 0;
         double total = slopes?.Loss ?? 0;
-        var done = 0;
-        foreach (var micro in parts)
+        foreach (var (from, micro) in parts)
         {
             using var step = new StepScope(policy.Backend);
-            var input = Input(micro, withMismatched: slopes is null) with { Totals = totals };
-            var share = slopes is null ? loss.PerPair(input).Sum() / batch.Count : slopes.Linear(input, done, micro.Length);
+            var input = Input(micro, [.. batch.Skip(from).Take(micro.Length)], withMismatched: slopes is null) with { Totals = totals };
+            var share = slopes is null ? loss.PerPair(input).Sum() / batch.Count : slopes.Linear(input, from, micro.Length);
             total += slopes is null ? share.Item() : 0;
             metrics.Add(input.Policy, input.Reference, input.Lengths);
-            tokens += micro.Sum(Tokens);
-            done += micro.Length;
             share.Backward();
         }
-        return new BatchResult([("loss", total), .. metrics.Means()], tokens);
+        return new BatchResult([("loss", total), .. metrics.Means()], all.Sum(PreferencePairs.Tokens));
     }
 
-    private PreferenceBatch Input(int[] micro, bool withMismatched)
+    private PreferenceBatch Input(PreferencePair[] micro, int[] examples, bool withMismatched)
     {
         var backend = policy.Backend;
-        PreferencePair[] part = [.. micro.Select(i => pairs[i])];
-        var pass = PairPass.Of(policy, part, loss.Inputs, loss.TailWeight);
-        var known = reference.At(micro);
+        var pass = PairPass.Of(policy, micro, loss.Inputs, loss.TailWeight);
+        var known = reference.At(examples);
         return new PreferenceBatch(pass.Sums, known.ToTensors(backend))
         {
-            Lengths = PairLengths.Of(part),
+            Lengths = PairLengths.Of(micro),
             Prompts = pass.Prompts,
-            Confidence = pass.Confidence is null ? null : PairLogProbs.Of(backend, pass.Confidence.AsSpan(..part.Length), pass.Confidence.AsSpan(part.Length..)),
+            Confidence = pass.Confidence is null ? null : PairLogProbs.Of(backend, pass.Confidence.AsSpan(..micro.Length), pass.Confidence.AsSpan(micro.Length..)),
             MismatchedRatios = withMismatched ? known.Mismatched?.Under(policy, tokenBudget).Ratios(known.Mismatched) : null,
         };
     }
@@ -59,9 +55,8 @@ public sealed class DpoTask(
     /// A batch that must stay whole but does not fit: its loss and the loss's slope by every log-prob, from a first pass without gradients.
     /// The second pass, a micro-batch at a time, then needs the linear part alone.
     /// </summary>
-    private BatchSlopes Slopes(IReadOnlyList<int> batch)
+    private BatchSlopes Slopes(IReadOnlyList<int> batch, PreferencePair[] all)
     {
-        PreferencePair[] all = [.. batch.Select(i => pairs[i])];
         var known = reference.At(batch);
         var own = ReferenceLogProbs.OfPolicy(policy, all, known, loss, tokenBudget);
         using var step = new StepScope(policy.Backend);
@@ -76,5 +71,7 @@ public static class PreferencePairs
     public static int Tokens(this PreferencePair pair) => pair.Prompt.Length + pair.Chosen.Length + pair.Rejected.Length;
 
     public static PackedBatch Pack(IBackend backend, IReadOnlyList<PreferencePair> pairs) =>
-        PackedBatch.Pack(backend, [.. pairs.Select(static p => new PromptGroup(p.Prompt, [p.Chosen, p.Rejected]))]);
+        PackedBatch.Pack(backend, [.. pairs.Select(ToGroup)]);
+
+    public static PromptGroup ToGroup(this PreferencePair pair) => new(pair.Prompt, [pair.Chosen, pair.Rejected]);
 }

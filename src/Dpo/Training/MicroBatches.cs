@@ -6,16 +6,22 @@ internal static class MicroBatches
     /// <param name="batch">Indices of examples.</param>
     /// <param name="tokens">Tokens that an example takes.</param>
     /// <param name="budget">The most tokens of a micro-batch; an example larger than it goes alone.</param>
-    public static IEnumerable<int[]> Split(IReadOnlyList<int> batch, Func<int, int> tokens, int budget)
+    public static IEnumerable<int[]> Split(IReadOnlyList<int> batch, Func<int, int> tokens, int budget) =>
+        Of(batch, tokens, budget).Select(static micro => micro.Items);
+
+    /// <summary>The examples themselves, each looked at once, with the index of the first.</summary>
+    /// <inheritdoc cref="Split"/>
+    public static IEnumerable<(int From, T[] Items)> Of<T>(IEnumerable<T> batch, Func<T, int> tokens, int budget)
     {
-        var current = new List<int>();
-        var used = 0;
+        var current = new List<T>();
+        var (from, used) = (0, 0);
         foreach (var example in batch)
         {
             var size = tokens(example);
             if (current.Count > 0 && used + size > budget)
             {
-                yield return [.. current];
+                yield return (from, [.. current]);
+                from += current.Count;
                 current.Clear();
                 used = 0;
             }
@@ -24,7 +30,7 @@ internal static class MicroBatches
         }
         if (current.Count > 0)
         {
-            yield return [.. current];
+            yield return (from, [.. current]);
         }
     }
 }

@@ -30,7 +30,7 @@ public sealed class MovingReference(
     Transformer policy, Transformer reference, IReadOnlyList<PreferencePair> pairs, IPreferenceLoss loss, ReferenceSync sync, int positions,
     int tokenBudget = SftTask.DefaultTokenBudget) : IReferenceSource
 {
-    private readonly PreferencePair[]? _mismatched = loss.Inputs.HasFlag(LossInputs.Mismatched) ? MismatchedPairs.Of(pairs, positions) : null;
+    private readonly IReadOnlyList<PreferencePair>? _mismatched = loss.Inputs.HasFlag(LossInputs.Mismatched) ? MismatchedPairs.Of(pairs, positions) : null;
 
     public IReadOnlyList<(string Name, DeviceBuffer Values)> State => [("reference", reference.Weights.Values)];
 
@@ -39,7 +39,7 @@ public sealed class MovingReference(
         {
             Mismatched = _mismatched is null
                 ? null
-                : new MismatchedPairs([.. batch.Select(i => _mismatched[i])], new ReferenceLogProbs([], [])).Under(reference, tokenBudget),
+                : MismatchedPairs.Under(reference, [.. batch.Select(i => _mismatched[i])], tokenBudget),
         };
 
     /// <summary>Its log-probs of other pairs, as it is now.</summary>

@@ -27,16 +27,16 @@ public sealed record ReferenceLogProbs(Real[] Chosen, Real[] Rejected) : IRefere
         var prompts = inputs.HasFlag(LossInputs.Prompts) ? new Real[pairs.Count] : null;
         (Real[] Chosen, Real[] Rejected)? confidence = inputs.HasFlag(LossInputs.Confidence) ? (new Real[pairs.Count], new Real[pairs.Count]) : null;
         var finished = 0;
-        foreach (var micro in MicroBatches.Split([.. Enumerable.Range(0, pairs.Count)], i => pairs[i].Tokens(), tokenBudget))
+        foreach (var (from, micro) in MicroBatches.Of(pairs, PreferencePairs.Tokens, tokenBudget))
         {
             cancellation.ThrowIfCancellationRequested();
             using var step = new StepScope(reference.Backend, gradients: false);
-            var pass = PairPass.Of(reference, [.. micro.Select(i => pairs[i])], inputs, tailWeight);
-            pass.Sums.Chosen.ToArray().CopyTo(chosen, micro[0]);
-            pass.Sums.Rejected.ToArray().CopyTo(rejected, micro[0]);
-            pass.Prompts?.ToArray().CopyTo(prompts!, micro[0]);
-            pass.Confidence?.AsSpan(0, micro.Length).CopyTo(confidence!.Value.Chosen.AsSpan(micro[0]));
-            pass.Confidence?.AsSpan(micro.Length).CopyTo(confidence!.Value.Rejected.AsSpan(micro[0]));
+            var pass = PairPass.Of(reference, micro, inputs, tailWeight);
+            pass.Sums.Chosen.ToArray().CopyTo(chosen, from);
+            pass.Sums.Rejected.ToArray().CopyTo(rejected, from);
+            pass.Prompts?.ToArray().CopyTo(prompts!, from);
+            pass.Confidence?.AsSpan(0, micro.Length).CopyTo(confidence!.Value.Chosen.AsSpan(from));
+            pass.Confidence?.AsSpan(micro.Length).CopyTo(confidence!.Value.Rejected.AsSpan(from));
             done?.Invoke(finished += micro.Length);
         }
         return new ReferenceLogProbs(chosen, rejected) { Prompts = prompts, Confidence = confidence };
@@ -59,7 +59,7 @@ public sealed record ReferenceLogProbs(Real[] Chosen, Real[] Rejected) : IRefere
         Compute(reference, pairs, tokenBudget, done, cancellation, tailWeight: loss.TailWeight) with
         {
             Mismatched = loss.Inputs.HasFlag(LossInputs.Mismatched)
-                ? MismatchedPairs.Under(reference, pairs, positions, tokenBudget, cancellation)
+                ? MismatchedPairs.Under(reference, MismatchedPairs.Of(pairs, positions), tokenBudget, cancellation)
                 : null,
         };
 

@@ -12,22 +12,23 @@ public sealed class SftTask(Transformer model, IReadOnlyList<SftExample> example
 
     public int Examples => examples.Count;
 
-    public int Tokens(int example) => examples[example].Prompt.Length + examples[example].Completion.Length;
+    public int Tokens(int example) => Tokens(examples[example]);
 
     public BatchResult Accumulate(IReadOnlyList<int> batch)
     {
         double loss = 0;
-        var tokens = 0;
-        var predicted = batch.Sum(i => examples[i].Completion.Length);
-        foreach (var micro in MicroBatches.Split(batch, Tokens, tokenBudget))
+        SftExample[] all = [.. batch.Select(i => examples[i])];
+        var predicted = all.Sum(static e => e.Completion.Length);
+        foreach (var (_, micro) in MicroBatches.Of(all, Tokens, tokenBudget))
         {
             using var step = new StepScope(model.Backend);
-            var packed = PackedBatch.Pack(model.Backend, [.. micro.Select(i => new PromptGroup(examples[i].Prompt, [examples[i].Completion]))]);
+            var packed = PackedBatch.Pack(model.Backend, [.. micro.Select(static e => new PromptGroup(e.Prompt, [e.Completion]))]);
             var negative = -model.TokenLogProbs(packed).Sum() / predicted;
             loss += negative.Item();
-            tokens += micro.Sum(Tokens);
             negative.Backward();
         }
-        return new BatchResult([("loss", loss)], tokens);
+        return new BatchResult([("loss", loss)], all.Sum(Tokens));
     }
+
+    private static int Tokens(SftExample example) => example.Prompt.Length + example.Completion.Length;
 }

@@ -16,6 +16,9 @@ public sealed record TrainingOptions
 {
     public int Epochs { get; init; } = 1;
 
+    /// <summary>Steps of the whole run, whatever <see cref="Epochs"/> says; null for the epochs'.</summary>
+    public int? MaxSteps { get; init; }
+
     /// <summary>Examples a step; micro-batches add up to it.</summary>
     public int BatchSize { get; init; } = 32;
 
@@ -53,6 +56,9 @@ public sealed record TrainingOptions
     /// <summary>Of the trained model's weights in its file; a checkpoint keeps every bit.</summary>
     public NumberFormat SaveFormat { get; init; } = NumberFormat.F32;
 
+    /// <summary>The most bytes of weights in a file, of the trained model and of checkpoints: see <see cref="ShardedWriter"/>.</summary>
+    public long MaxShardBytes { get; init; } = ShardedWriter.DefaultShardBytes;
+
     /// <summary>Batches that an epoch over so many examples takes, at least 1.</summary>
     public int StepsPerEpoch(int examples) => 1 + (Math.Max(0, examples - 1) / BatchSize);
 
@@ -60,6 +66,10 @@ public sealed record TrainingOptions
     /// <exception cref="InputException">More than an int counts.</exception>
     public int TotalSteps(int examples)
     {
+        if (MaxSteps is { } given)
+        {
+            return given;
+        }
         var steps = (long)StepsPerEpoch(examples) * Epochs;
         return steps <= int.MaxValue
             ? (int)steps
@@ -69,7 +79,7 @@ public sealed record TrainingOptions
     }
 
     /// <summary>What a run and the one that resumes it must share: all but what changes no bit of its steps.</summary>
-    internal TrainingOptions Key() => this with { CheckpointEvery = 0, KeepCheckpoints = 0, GradientCheckpointing = false };
+    internal TrainingOptions Key() => this with { CheckpointEvery = 0, KeepCheckpoints = 0, MaxShardBytes = 0, GradientCheckpointing = false };
 
     public Optimiser CreateOptimiser(ParameterSet parameters) => Optimiser switch
     {

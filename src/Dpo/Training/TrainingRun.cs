@@ -21,7 +21,7 @@ public sealed class TrainingRun
     private readonly ITrainingTask _task;
     private readonly TrainingOptions _options;
     private readonly Optimiser _optimiser;
-    private (int Epoch, int[] Examples) _order = (-1, []);
+    private readonly BatchOrder _order;
     private readonly LearningRateSchedule _schedule;
     private readonly CheckpointFolder? _checkpoints;
     private long? _tokens; // of the steps made, those before a checkpoint too
@@ -34,13 +34,13 @@ public sealed class TrainingRun
     public TrainingRun(Transformer model, ITrainingTask task, TrainingOptions options, CheckpointFolder? checkpoints = null)
     {
         (_model, _task, _options, _checkpoints) = (model, task, options, checkpoints);
-        (StepsPerEpoch, TotalSteps) = (options.StepsPerEpoch(task.Examples), options.TotalSteps(task.Examples));
+        (_order, TotalSteps) = (new BatchOrder(options, task.Examples), options.TotalSteps(task.Examples));
         _schedule = new LearningRateSchedule(options.Schedule, options.LearningRate, options.WarmupSteps, TotalSteps);
         _optimiser = options.CreateOptimiser(model.Trained);
         model.GradientCheckpointing = options.GradientCheckpointing;
     }
 
-    public int StepsPerEpoch { get; }
+    public int StepsPerEpoch => _order.StepsPerEpoch;
 
     public int TotalSteps { get; }
 
@@ -87,8 +87,8 @@ public sealed class TrainingRun
         var step = Step;
         var start = Stopwatch.GetTimestamp();
         _model.Trained.ClearGradients();
-        var seen = _tokens ?? Enumerable.Range(0, step).Sum(s => (long)Batch(s).Sum(_task.Tokens));
-        var result = _task.Accumulate(Batch(step));
+        var seen = _tokens ?? Enumerable.Range(0, step).Sum(s => (long)_order.Batch(s).Sum(_task.Tokens));
+        var result = _task.Accumulate(_order.Batch(step));
         _tokens = seen + result.Tokens;
         Check(step, result.Loss, firstLoss);
         var norm = GradientNorm(step);
@@ -105,17 +105,6 @@ public sealed class TrainingRun
             ("num_tokens", _tokens.Value),
             ("tokens/s", result.Tokens / seconds),
         ]);
-    }
-
-    private int[] Batch(int step)
-    {
-        var (epoch, at) = (step / StepsPerEpoch, step % StepsPerEpoch);
-        if (_order.Epoch != epoch)
-        {
-            _order = (epoch, Philox.Permutation(_options.Seed, RandomPurpose.Shuffle, epoch, _task.Examples));
-        }
-        var start = at * _options.BatchSize;
-        return _order.Examples[start..(start + Math.Min(_options.BatchSize, _order.Examples.Length - start))];
     }
 
     private void Check(int step, double loss, double? firstLoss)

@@ -41,7 +41,7 @@ internal static unsafe class Gemm
 
     /// <summary>The most bytes that the packed panels of all threads take.</summary>
     public static long MostScratchBytes(int threads) =>
-        (long)MaxDepth * sizeof(Real) * (MaxColumns + (threads * (MaxRows + GemmKernel.Best.Columns + GemmKernel.Best.Rows)));
+        sizeof(Real) * (MaxPacked + ((long)MaxDepth * threads * (MaxRows + GemmKernel.Best.Columns + GemmKernel.Best.Rows)));
 
     /// <summary>The length of the blocks that a sum of k terms is cut into (the last may be shorter).</summary>
     public static int DepthBlock(int k)

@@ -35,14 +35,12 @@ internal static class LoraFile
     public static void Attach(Transformer model, string folder)
     {
         LoraAdapters.Attach(model, ReadOptions(folder), seed: 0);
-        ReadWeights(model, Path.Combine(folder, WeightsName));
+        using var weights = SafetensorsShards.Open(Path.Combine(folder, WeightsName));
+        ReadWeights(model, weights);
     }
 
-    public static void ReadWeights(Transformer model, string path)
-    {
-        using var file = SafetensorsShards.Open(path);
-        ModelFile.ReadStored(model.Adapters!.Stored(), file, prefix: "", static _ => false);
-    }
+    public static void ReadWeights(Transformer model, SafetensorsShards weights) =>
+        ModelFile.ReadStored(model.Adapters!.Stored(), weights, prefix: "", static _ => false);
 
     public static void Save(string folder, Transformer model, NumberFormat format)
     {
@@ -74,7 +72,7 @@ internal static class LoraFile
     }
 
     public static void WriteWeights(string path, Transformer model, NumberFormat format) =>
-        ModelFile.WriteStored(path, model.Adapters!.Stored(), static (_, tensor) => tensor.ToArray(), format);
+        SafetensorsWriter.Write(path, ModelFile.Stored(model.Adapters!.Stored(), static (_, tensor) => tensor.ToArray()), format: format);
 
     private static LoraOptions ReadOptions(string folder)
     {

@@ -63,7 +63,7 @@ public static class ModelFile
     }
 
     /// <summary>
-    /// Writes config.json, model.safetensors and the tokenizer's files into a folder; of a model with adapters these alone, in PEFT's layout,
+    /// Writes config.json, model.safetensors or its shards, and the tokenizer's files into a folder; of a model with adapters these alone, in PEFT's layout,
     /// instead of the first two. Weights with interleaved rotary pairs (llama2.c) are
     /// permuted to Hugging Face's halves. The files are written beside the folder and put in its place as one, so that they always belong
     /// together; a folder that is there is replaced whole.
@@ -72,8 +72,10 @@ public static class ModelFile
     /// <param name="model">Its weights are rounded to <paramref name="format"/>.</param>
     /// <param name="tokenizer">Names the ids that begin and end a sequence.</param>
     /// <param name="format">Of the weights in the file.</param>
+    /// <param name="maxShardBytes">See <see cref="ShardedWriter"/>; adapters are always one file.</param>
     /// <exception cref="InputException">The folder cannot be written, or the format cannot hold a weight; the old one is as it was.</exception>
-    public static void Save(string folder, Transformer model, ITokenizer tokenizer, NumberFormat format = NumberFormat.F32)
+    public static void Save(
+        string folder, Transformer model, ITokenizer tokenizer, NumberFormat format = NumberFormat.F32, long maxShardBytes = ShardedWriter.DefaultShardBytes)
     {
         var config = model.Config with { RotaryInterleaved = false, BosTokenId = tokenizer.BosId, EosTokenId = tokenizer.EosId };
         AtomicFolder.Write(folder, partial =>
@@ -84,35 +86,39 @@ public static class ModelFile
             }
             else
             {
-                SaveWeights(Path.Combine(partial, SafetensorsShards.SingleName), model, format);
+                ShardedWriter.Write(partial, Stored(StoredWeight.Of(model), InHalves(model)), format, maxShardBytes);
                 config.Save(Path.Combine(partial, "config.json"), format);
             }
             tokenizer.Save(partial);
         });
     }
 
-    /// <summary>Writes the weights alone, under Hugging Face's names and in its rotary layout.</summary>
+    /// <summary>Writes the weights alone, under Hugging Face's names and in its rotary layout, into one file.</summary>
     public static void SaveWeights(string path, Transformer model, NumberFormat format = NumberFormat.F32) =>
-        WriteStored(path, StoredWeight.Of(model), (name, tensor) => InHalves(model, name, tensor), format);
+        SafetensorsWriter.Write(path, Stored(StoredWeight.Of(model), InHalves(model)), format: format);
 
     /// <summary>
     /// Writes what training changes, adapters or else weights, to the last bit and without a change of rotary layout, for a checkpoint that
     /// only this program reads.
     /// </summary>
-    public static void SaveRawWeights(string path, Transformer model) =>
-        WriteStored(path, model.Adapters?.Stored() ?? StoredWeight.Of(model), static (_, tensor) => tensor.ToArray(), SafetensorsWriter.Exact);
+    /// <param name="folder">Gets model.safetensors or its shards.</param>
+    /// <param name="model">Is not changed.</param>
+    /// <param name="maxShardBytes">See <see cref="ShardedWriter"/>.</param>
+    public static void SaveRawWeights(string folder, Transformer model, long maxShardBytes = ShardedWriter.DefaultShardBytes) => ShardedWriter.Write(
+        folder, Stored(model.Adapters?.Stored() ?? StoredWeight.Of(model), static (_, tensor) => tensor.ToArray()), SafetensorsWriter.Exact, maxShardBytes);
 
     /// <summary>Reads what <see cref="SaveRawWeights"/> wrote.</summary>
     /// <exception cref="InputException">As <see cref="ReadWeights(Transformer, string, string)"/>.</exception>
-    public static void ReadRawWeights(Transformer model, string path)
+    public static void ReadRawWeights(Transformer model, string folder)
     {
+        using var weights = SafetensorsShards.OpenFolder(folder);
         if (model.Adapters is not null)
         {
-            LoraFile.ReadWeights(model, path);
+            LoraFile.ReadWeights(model, weights);
         }
         else
         {
-            ReadWeights(model, path, prefix: "");
+            ReadWeights(model, weights, prefix: "");
         }
     }
 
@@ -185,24 +191,21 @@ public static class ModelFile
     private static string NameIn(SafetensorsShards file, string prefix, StoredWeight weight) =>
         !file.Contains(prefix + weight.Name) && file.Contains(prefix + weight.NameWithoutHead) ? prefix + weight.NameWithoutHead : prefix + weight.Name;
 
-    /// <summary>Writes parameters; one tensor at a time is in managed memory.</summary>
-    internal static void WriteStored(string path, IEnumerable<StoredWeight> stored, Func<string, Tensor, Real[]> values, NumberFormat format) =>
-        SafetensorsWriter.Write(
-            path,
-            [
-                .. stored.Select(weight =>
-                {
-                    Real[] gathered = [];
-                    ReadValues read = (start, destination) =>
-                    {
-                        gathered = start == 0 ? weight.Gather(values) : gathered;
-                        gathered.AsSpan(start, destination.Length).CopyTo(destination);
-                        gathered = start + destination.Length == gathered.Length ? [] : gathered;
-                    };
-                    return (weight.Name, weight.Shape, read);
-                }),
-            ],
-            format: format);
+    /// <summary>Parameters as the writers of files take them; one tensor at a time is in managed memory.</summary>
+    internal static IReadOnlyList<(string Name, int[] Shape, ReadValues Values)> Stored(IEnumerable<StoredWeight> stored, Func<string, Tensor, Real[]> values) =>
+    [
+        .. stored.Select(weight =>
+        {
+            Real[] gathered = [];
+            ReadValues read = (start, destination) =>
+            {
+                gathered = start == 0 ? weight.Gather(values) : gathered;
+                gathered.AsSpan(start, destination.Length).CopyTo(destination);
+                gathered = start + destination.Length == gathered.Length ? [] : gathered;
+            };
+            return (weight.Name, weight.Shape, read);
+        }),
+    ];
 
     private static void RequireFinite(Real[] values, string path, string name)
     {
@@ -219,7 +222,8 @@ public static class ModelFile
         || (config.Architecture == Architecture.Gpt2
             && (name.EndsWith(".attn.bias", StringComparison.Ordinal) || name.EndsWith(".attn.masked_bias", StringComparison.Ordinal)));
 
-    private static Real[] InHalves(Transformer model, string name, Tensor tensor)
+    // A parameter's values, with rotary pairs in Hugging Face's halves.
+    private static Func<string, Tensor, Real[]> InHalves(Transformer model) => (name, tensor) =>
     {
         var values = tensor.ToArray();
         var c = model.Config;
@@ -230,7 +234,7 @@ public static class ModelFile
         return name.EndsWith("q_proj.weight", StringComparison.Ordinal) ? RotaryLayout.ToHalf(values, c.Heads, c.HeadSize)
             : name.EndsWith("k_proj.weight", StringComparison.Ordinal) ? RotaryLayout.ToHalf(values, c.KeyValueHeads, c.HeadSize)
             : values;
-    }
+    };
 
     private static Transformer LoadLlama2c(string path, IBackend backend)
     {

@@ -109,7 +109,7 @@ public static class AtomicFile
         stream.Flush(flushToDisk: true);
     }
 
-    private static (string Folder, string Target) Locate(string path)
+    internal static (string Folder, string Target) Locate(string path)
     {
         if (string.IsNullOrWhiteSpace(path) || path.Contains('\0'))
         {
@@ -123,9 +123,9 @@ public static class AtomicFile
     private static bool IsDevice(string folder, string target) => folder == "/dev" && File.Exists(target);
 
     // Short whatever the target's name: a name of the greatest length still leaves room for its temporary.
-    private static string TemporaryIn(string folder) => Path.Combine(folder, $".{Guid.NewGuid():N}.tmp");
+    internal static string TemporaryIn(string folder) => Path.Combine(folder, $".{Guid.NewGuid():N}.tmp");
 
-    private static void DeleteIfPossible(string path)
+    internal static void DeleteIfPossible(string path)
     {
         try
         {

@@ -128,7 +128,8 @@ public static class SafetensorsWriter
         writer.WriteEndArray();
     }
 
-    private static int Count(string name, int[] shape)
+    /// <summary>The values of a tensor.</summary>
+    internal static int Count(string name, int[] shape)
     {
         var count = 1L;
         foreach (var size in shape)
