@@ -199,6 +199,49 @@ internal sealed class ExperimentTests
         Assert.That(() => ExperimentRun.Run("nothing", options, backend, IRunLog.Silent), Throws.ArgumentException);
     }
 
+    /// <summary>One row an arm; beta's rows are the frontier's runs, and the same demonstration's beta is among them.</summary>
+    [Test]
+    public void TheAblationHasItsRows()
+    {
+        using var backend = new CpuBackend(2);
+        var options = Tiny(_folder.Path);
+        var report = ExperimentRun.Run(ExperimentRun.Ablation, options, backend, IRunLog.Silent);
+        foreach (var row in new[]
+        {
+            "| DPO | beta 0.1 | ", "| DPO | beta 0.5 | ", "| without the weight |  | ", "| without the reference |  | ", "| fewer pairs | 1 in 4 | ",
+            "| other pairs | written by the world | ", "| other pairs | SFT at temperature 1.5 | ",
+        })
+        {
+            Assert.That(report.Markdown, Does.Contain(row));
+        }
+        Assert.That(File.Exists(_folder.File("seed-1/frontier/dpo-beta-0.5.json")));
+        Assert.That(report.Chart.Split("<svg"), Has.Length.EqualTo(3), "two charts");
+    }
+
+    [Test]
+    public void FewerPairsAreSeenMoreOften()
+    {
+        using var backend = new CpuBackend(2);
+        var world = new ExperimentWorld(Tiny(_folder.Path), 1, backend, IRunLog.Silent, default);
+        var (all, part, written) = (world.OwnPairs, world.Fewer(4), world.From(PairSource.Writer));
+        Assert.That(part.Pairs, Is.EqualTo(all.Pairs[..(all.Pairs.Length / 4)]));
+        Assert.That(part.Epochs, Is.EqualTo(4 * all.Epochs));
+        Assert.That(written.Pairs.Select(static p => p.Prompt), Is.SubsetOf(all.Pairs.Select(static p => p.Prompt)), "the same prompts");
+        foreach (var pair in written.Pairs)
+        {
+            Assert.That(ReviewWorld.Accepts(world.Tokenizer.Decode(pair.Prompt), world.Tokenizer.DecodeContinuation(pair.Chosen.AsSpan(..^1))));
+        }
+    }
+
+    [Test]
+    public void BothHalvesOfAPointTogether()
+    {
+        var overall = new FrontierPoint(1, new FrontierHalf(0.25, 0.3, 1), new FrontierHalf(0.75, 0.4, 3)).Overall;
+        Assert.That(overall.Reward, Is.EqualTo(0.5));
+        Assert.That(overall.RewardError, Is.EqualTo(0.25).Within(1e-12), "the error of a mean of two");
+        Assert.That(overall.Kl, Is.EqualTo(2));
+    }
+
 #if !DOUBLE
     [Test]
     public void TheFrontierRunsOnTheSimulatedCard()
@@ -247,6 +290,8 @@ internal sealed class ExperimentTests
         RewardModel = new TrainingOptions { BatchSize = 8 },
         LearningCurve = [6, 12],
         CurveHeldOut = 12,
+        PairDivisors = [4],
+        SourceTemperatures = [1.5],
         Checkpoints = 2,
         PoolPrefixes = 4,
         PoolCompletions = 4,

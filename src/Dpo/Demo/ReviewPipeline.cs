@@ -80,24 +80,38 @@ internal sealed class ReviewPipeline(DemoOptions options, IRunLog log, Cancellat
             firstLoss, cancellation);
     }
 
-    /// <summary>
-    /// Pairs of the model's own samples, labelled by Bradley-Terry on the true reward.
-    /// </summary>
+    /// <summary>Pairs of the model's own samples, labelled by Bradley-Terry on the true reward.</summary>
     public ReviewPairs SamplePairs(
-        Transformer model, ITokenizer tokenizer, PrefixSplit split, int prompts, string stage)
+        Transformer model, ITokenizer tokenizer, PrefixSplit split, int prompts, string stage, double temperature = 1)
     {
         log.Stage(stage, prompts * CompletionsPerPrompt);
         var prefixes = Prefixes(tokenizer, split, prompts);
-        var sampling = new PairSamplerOptions
-        {
-            CompletionsPerPrompt = CompletionsPerPrompt,
-            Pairing = Pairing.All,
-            Labelling = Labelling.BradleyTerry,
-            Generation = Generation(tokenizer, split),
-        };
+        var generation = Generation(tokenizer, split) with { Sampling = new SamplingOptions(temperature) };
         var completions = PairSampler.Sample(
-            model, tokenizer, prefixes, CompletionsPerPrompt, sampling.Generation, new WorldReward(), n => log.Advance(n), cancellation);
-        SampledPair[] sampled = [.. PairSampler.Pair(completions, sampling)];
+            model, tokenizer, prefixes, CompletionsPerPrompt, generation, new WorldReward(), n => log.Advance(n), cancellation);
+        return Pair(prefixes, completions, generation);
+    }
+
+    /// <summary>Pairs of the world's own continuations at the same prefixes, labelled in the same way.</summary>
+    /// <param name="seed">Of the continuations.</param>
+    public ReviewPairs WrittenPairs(ITokenizer tokenizer, int prompts, ulong seed)
+    {
+        var prefixes = Prefixes(tokenizer, PrefixSplit.Train, prompts);
+        return Pair(prefixes, [.. prefixes.Select((_, i) => Enumerable.Range(0, CompletionsPerPrompt).Select(k => Written(i, k)).ToArray())], Generation(tokenizer, PrefixSplit.Train));
+
+        ScoredCompletion Written(int prompt, int completion)
+        {
+            var text = ReviewWorld.SampleContinuation(seed, (prompt * CompletionsPerPrompt) + completion);
+            return new ScoredCompletion([.. tokenizer.EncodeContinuation(text), tokenizer.EosId], text, true, ReviewWorld.Reward(text));
+        }
+    }
+
+    private static ReviewPairs Pair((int[] Ids, string Text)[] prefixes, ScoredCompletion[][] completions, GenerationOptions generation)
+    {
+        SampledPair[] sampled =
+        [
+            .. PairSampler.Pair(completions, new PairSamplerOptions { Pairing = Pairing.All, Labelling = Labelling.BradleyTerry, Generation = generation }),
+        ];
         return new ReviewPairs(
             [.. sampled.Select((p, i) => new PreferencePair(i, prefixes[p.Prompt].Ids, p.Chosen.Tokens, p.Rejected.Tokens))],
             sampled.Select(p => PreferenceRow.Of(prefixes[p.Prompt], p)), [.. sampled.Select(static p => ReviewWorld.PreferenceProbability(p.Chosen.Reward, p.Rejected.Reward))]);

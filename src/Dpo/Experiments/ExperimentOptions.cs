@@ -31,6 +31,12 @@ public sealed record ExperimentOptions
     /// <summary>Pairs that the curve is measured on.</summary>
     public int CurveHeldOut { get; init; } = 6000;
 
+    /// <summary>The ablation's smaller numbers of pairs, one in so many, in as many steps as all of them take.</summary>
+    public int[] PairDivisors { get; init; } = [4, 16, 64];
+
+    /// <summary>The ablation's pairs from elsewhere: temperatures that SFT's model is sampled at.</summary>
+    public double[] SourceTemperatures { get; init; } = [0.5, 1.5];
+
     /// <summary>Measurements along a training run, at its end and at 1/2, 1/4, 1/8 of its steps and so on.</summary>
     public int Checkpoints { get; init; } = 7;
 
@@ -55,6 +61,8 @@ public sealed record ExperimentOptions
         RewardModel = new TrainingOptions { Epochs = 2, BatchSize = 32, LearningRate = 1e-3, WarmupSteps = 5 },
         LearningCurve = [300, 1200],
         CurveHeldOut = 600,
+        PairDivisors = [8],
+        SourceTemperatures = [1.5],
         Checkpoints = 4,
         PoolPrefixes = 40,
         PoolCompletions = 64,

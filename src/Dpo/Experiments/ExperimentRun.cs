@@ -31,6 +31,9 @@ public sealed class ExperimentRun
     /// <summary>Automatic judges against annotators.</summary>
     public const string Judges = "judges";
 
+    /// <summary>DPO without one or the other of its parts.</summary>
+    public const string Ablation = "ablation";
+
     private readonly ExperimentOptions _options;
     private readonly IRunLog _log;
     private readonly CancellationToken _cancellation;
@@ -44,7 +47,7 @@ public sealed class ExperimentRun
         _worlds = [.. Enumerable.Range(1, options.Seeds).Select(seed => new ExperimentWorld(options, (ulong)seed, backend, log, cancellation))];
     }
 
-    public static IReadOnlyList<string> Names { get; } = [Frontier, BestOf, RewardModel, Temperature, TrainingCurve, Shift, Judges];
+    public static IReadOnlyList<string> Names { get; } = [Frontier, BestOf, RewardModel, Temperature, TrainingCurve, Shift, Judges, Ablation];
 
     /// <summary>Makes what is missing, writes OUT/NAME.md and OUT/NAME.html.</summary>
     /// <exception cref="InputException">OUT cannot be written, or holds runs with other settings.</exception>
@@ -61,22 +64,23 @@ public sealed class ExperimentRun
         var arms = FrontierArm.All(_options);
         return name switch
         {
-            Frontier => FrontierReport.Of(Runs(arms), _options),
-            BestOf => FrontierReport.BestOf(Runs([.. arms.Where(static arm => arm.Method is FrontierArm.BestOf or FrontierArm.BestOfTrue)])),
+            Frontier => FrontierReport.Of(Runs(Frontier, arms), _options),
+            BestOf => FrontierReport.BestOf(Runs(Frontier, [.. arms.Where(static arm => arm.Method is FrontierArm.BestOf or FrontierArm.BestOfTrue)])),
             RewardModel => RewardCurveReport.Of(
                 [.. _worlds.SelectMany(world => _options.LearningCurve.Select(pairs => Load(world, name, $"{pairs} pairs", () => world.LearnFrom(pairs))))]),
             Temperature => WinRateReport.Temperature([.. OneEach(name, WinRateExperiments.Temperature).SelectMany(static points => points)]),
             TrainingCurve => WinRateReport.TrainingCurve([.. OneEach(name, WinRateExperiments.TrainingCurve).SelectMany(static points => points)]),
             Shift => WinRateReport.Shift(OneEach(name, WinRateExperiments.Shift)),
             Judges => JudgeReport.Of([.. OneEach(name, JudgeExperiment.Run).SelectMany(static results => results)]),
+            Ablation => AblationReport.Of([.. Runs(Frontier, Dpo.Ablation.OverBeta(_options)), .. Runs(name, Dpo.Ablation.Arms(_options))], _options),
             _ => throw new ArgumentException($"there is no experiment {name}"),
         };
     }
 
-    private FrontierRun[] Runs(IReadOnlyList<FrontierArm> arms) =>
+    private FrontierRun[] Runs(string folder, IReadOnlyList<FrontierArm> arms) =>
     [
         .. _worlds.SelectMany(world => arms.Select(arm => Load(
-            world, Frontier, arm.Name, () => new FrontierRun(arm.Method, arm.Setting, world.Seed, arm.Points(world))))),
+            world, folder, arm.Name, () => new FrontierRun(arm.Method, arm.Setting, world.Seed, arm.Points(world))))),
     ];
 
     private T[] OneEach<T>(string name, Func<ExperimentWorld, T> run) => [.. _worlds.Select(world => Load(world, name, "all", () => run(world)))];

@@ -13,7 +13,7 @@ internal sealed class ExperimentWorld
     public const string SftMethod = "SFT";
 
     // Seeds of the pipeline's own draws lie below.
-    private const ulong AnswerSeed = 4;
+    private const ulong AnswerSeed = 4, WriterSeed = 5;
 
     private readonly ExperimentOptions _options;
     private readonly ReviewPipeline _pipeline;
@@ -22,7 +22,7 @@ internal sealed class ExperimentWorld
     private readonly CancellationToken _cancellation;
     private readonly Lazy<(Transformer Model, ITokenizer Tokenizer)> _sft;
     private readonly Lazy<ReviewPairs> _pairs;
-    private readonly Lazy<ReferenceLogProbs> _reference;
+    private readonly Lazy<LearningSet> _ownPairs;
     private readonly Lazy<RewardFunction> _learnedReward;
     private readonly Lazy<(int[] Ids, string Text)[]> _heldOut;
     private readonly Lazy<(double[][] True, double[][] Learned)> _pool;
@@ -36,7 +36,7 @@ internal sealed class ExperimentWorld
         _pipeline = new ReviewPipeline(options.Review with { Seed = seed }, log, cancellation);
         _sft = new(() => LoadOrTrain("sft", TrainSft));
         _pairs = new(() => _pipeline.SamplePairs(Sft, Tokenizer, PrefixSplit.Train, options.Review.PairPrompts, "sampling pairs"));
-        _reference = new(() => ReferenceLogProbs.Compute(Sft, Pairs, cancellation: cancellation));
+        _ownPairs = new(() => Learnable(Pairs));
         _learnedReward = new(LearnReward);
         _heldOut = new(() => _pipeline.Prefixes(Tokenizer, PrefixSplit.HeldOut, options.Review.HeldOut));
         _pool = new(SamplePool);
@@ -83,13 +83,32 @@ internal sealed class ExperimentWorld
         return policy;
     }
 
-    /// <summary>A copy of SFT's model, trained on the pairs. The caller frees its weights.</summary>
-    /// <param name="after">Called with the policy and the steps made, after each.</param>
-    public Transformer TrainOnPairs(string name, IPreferenceLoss loss, Action<Transformer, int>? after = null)
+    /// <summary>The pairs of SFT's own samples, as DPO learns from them.</summary>
+    public LearningSet OwnPairs => _ownPairs.Value;
+
+    /// <summary>The first of the pairs, one in <paramref name="divisor"/>, with that many times the passes over them.</summary>
+    public LearningSet Fewer(int divisor) =>
+        OwnPairs with { Pairs = Pairs[..Math.Max(1, Pairs.Length / divisor)], Epochs = OwnPairs.Epochs * divisor };
+
+    /// <summary>Pairs at the same prompts by the same annotator, of completions from elsewhere.</summary>
+    public LearningSet From(PairSource source)
     {
+        var prompts = _options.Review.PairPrompts;
+        return Learnable(source.Temperature is { } temperature
+            ? _pipeline.SamplePairs(Sft, Tokenizer, PrefixSplit.Train, prompts, $"sampling pairs, {source}", temperature).Pairs
+            : _pipeline.WrittenPairs(Tokenizer, prompts, Seed + WriterSeed).Pairs);
+    }
+
+    /// <summary>A copy of SFT's model, trained on pairs. The caller frees its weights.</summary>
+    /// <param name="after">Called with the policy and the steps made, after each.</param>
+    /// <param name="set">What it learns from; null for SFT's own pairs.</param>
+    public Transformer TrainOnPairs(string name, IPreferenceLoss loss, Action<Transformer, int>? after = null, LearningSet? set = null)
+    {
+        set ??= OwnPairs;
         var policy = Sft.Clone();
-        var task = new DpoTask(policy, Pairs, _reference.Value, loss);
-        _pipeline.Train($"seed {Seed}: {name}", policy, task, _options.Review.Dpo, loss.AtReference, step => after?.Invoke(policy, step.Step + 1));
+        var task = new DpoTask(policy, set.Pairs, set.Reference, loss);
+        var training = _options.Review.Dpo with { Epochs = set.Epochs };
+        _pipeline.Train($"seed {Seed}: {name}", policy, task, training, loss.AtReference, step => after?.Invoke(policy, step.Step + 1));
         return policy;
     }
 
@@ -111,8 +130,8 @@ internal sealed class ExperimentWorld
         return policy;
     }
 
-    /// <summary>Steps of a run on the pairs.</summary>
-    public int StepsOnPairs => _options.Review.Dpo.TotalSteps(Pairs.Length);
+    /// <summary>Steps of a run on a set of pairs.</summary>
+    public int StepsOn(LearningSet set) => (_options.Review.Dpo with { Epochs = set.Epochs }).TotalSteps(set.Pairs.Length);
 
     /// <summary>One sample of the policy at each held-out prefix: reward and KL(policy || SFT), each half of the prefixes by itself.</summary>
     public FrontierPoint Measure(Transformer policy, int step)
@@ -192,6 +211,9 @@ internal sealed class ExperimentWorld
         return new RewardCurvePoint(
             pairs.Length, heldOut.Length, ReviewPipeline.BayesAccuracy(labels), RewardJudgement.Of(learned, labels), RewardJudgement.Of(implied, labels));
     }
+
+    private LearningSet Learnable(PreferencePair[] pairs) =>
+        new(pairs, ReferenceLogProbs.Compute(Sft, pairs, cancellation: _cancellation), _options.Review.Dpo.Epochs);
 
     private (double[][] True, double[][] Learned) SamplePool()
     {

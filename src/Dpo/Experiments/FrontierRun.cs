@@ -12,7 +12,13 @@ internal sealed record FrontierHalf(double Reward, double RewardError, double Kl
 /// <param name="Choosing">The half of the prefixes that a policy is chosen by.</param>
 /// <param name="Reporting">The other half, which its figures come from.</param>
 /// <param name="Grammatical">Share of samples that the grammar accepts; null where it was not looked at.</param>
-internal sealed record FrontierPoint(int Step, FrontierHalf Choosing, FrontierHalf Reporting, double? Grammatical = null);
+internal sealed record FrontierPoint(int Step, FrontierHalf Choosing, FrontierHalf Reporting, double? Grammatical = null)
+{
+    /// <summary>Both halves together, taken to be of one size.</summary>
+    public FrontierHalf Overall => new(
+        (Choosing.Reward + Reporting.Reward) / 2, Math.Sqrt((Choosing.RewardError * Choosing.RewardError) + (Reporting.RewardError * Reporting.RewardError)) / 2,
+        (Choosing.Kl + Reporting.Kl) / 2);
+}
 
 /// <summary>One run of one method.</summary>
 internal sealed record FrontierRun(string Method, string Setting, ulong Seed, FrontierPoint[] Points)
