@@ -199,6 +199,27 @@ internal sealed class ExperimentTests
         Assert.That(() => ExperimentRun.Run("nothing", options, backend, IRunLog.Silent), Throws.ArgumentException);
     }
 
+    /// <summary>Each world has the experiments that it can have, in a folder of its own.</summary>
+    [TestCase("summaries")]
+    [TestCase("dialogue")]
+    public void AnotherTaskHasItsFolder(string task)
+    {
+        using var backend = new CpuBackend(2);
+        var options = Tiny(_folder.Path);
+        options = options with { Demo = options.Demo with { World = World.All.Single(world => world.Name == task) } };
+        foreach (var name in new[] { ExperimentRun.Frontier, ExperimentRun.Temperature })
+        {
+            var report = ExperimentRun.Run(name, options, backend, IRunLog.Silent);
+            Assert.That(report.Markdown, Does.Contain("| Preferred-FT | ").And.Contain("| DPO | "));
+            Assert.That(File.Exists(_folder.File($"{task}/{name}.md")));
+        }
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName), Is.EqualTo(new[] { task }), "nothing of the reviews");
+    }
+
+    [Test]
+    public void ATaskWithoutAnExperimentSaysWhatItHas() =>
+        CommandLineRun.Of("experiment", "judges", "--task", "dialogue", "--out", _folder.Path).AssertFails(CommandLine.BadUsage, "'judges'", "--task dialogue", "frontier");
+
     /// <summary>One row an arm; beta's rows are the frontier's runs, and the same demonstration's beta is among them.</summary>
     [Test]
     public void TheAblationHasItsRows()
@@ -229,7 +250,7 @@ internal sealed class ExperimentTests
         Assert.That(written.Pairs.Select(static p => p.Prompt), Is.SubsetOf(all.Pairs.Select(static p => p.Prompt)), "the same prompts");
         foreach (var pair in written.Pairs)
         {
-            Assert.That(ReviewWorld.Accepts(world.Tokenizer.Decode(pair.Prompt), world.Tokenizer.DecodeContinuation(pair.Chosen.AsSpan(..^1))));
+            Assert.That(World.Reviews.Accepts(world.Tokenizer.Decode(pair.Prompt), world.Tokenizer.DecodeContinuation(pair.Chosen.AsSpan(..^1))));
         }
     }
 
@@ -250,7 +271,7 @@ internal sealed class ExperimentTests
         var options = Tiny(_folder.Path);
         options = options with
         {
-            Review = options.Review with { SftReviews = 2, PairPrompts = 1, HeldOut = 2, MaxTokens = 2 },
+            Demo = options.Demo with { SftTexts = 2, PairPrompts = 1, HeldOut = 2, MaxTokens = 2 },
             Ppo = options.Ppo with { Iterations = 1, Rollouts = 2 },
             Checkpoints = 1,
             PoolPrefixes = 2,
@@ -263,12 +284,12 @@ internal sealed class ExperimentTests
 
     [Test]
     public void AnUnknownExperimentIsBadUsage() =>
-        CommandLineRun.Of("experiment", "everything", "--out", _folder.Path).AssertFails(CommandLine.BadUsage, "'everything'", "frontier");
+        CommandLineRun.Of("experiment", "everything", "--out", _folder.Path).AssertFails(CommandLine.BadUsage, "'everything'", "frontier", "judges");
 
     private static ExperimentOptions Tiny(string folder) => new()
     {
         Out = folder,
-        Review = new DemoOptions
+        Demo = new DemoOptions
         {
             Out = "",
             VocabSize = 400,
@@ -276,7 +297,7 @@ internal sealed class ExperimentTests
             Layers = 1,
             Heads = 2,
             IntermediateSize = 24,
-            SftReviews = 64,
+            SftTexts = 64,
             Sft = new TrainingOptions { BatchSize = 16, LearningRate = 3e-3 },
             PairPrompts = 4,
             Dpo = new TrainingOptions { BatchSize = 8, LearningRate = 1e-3 },

@@ -12,15 +12,15 @@ internal static class Ablation
 
     /// <summary>DPO over beta: runs of the frontier too.</summary>
     public static IReadOnlyList<FrontierArm> OverBeta(ExperimentOptions options) =>
-        [.. options.DpoBetas.Append(options.Review.Beta).Distinct().Order().Select(beta => FrontierArm.WithDpo(options, beta))];
+        [.. options.DpoBetas.Append(options.Demo.Beta).Distinct().Order().Select(beta => FrontierArm.WithDpo(options, beta))];
 
     /// <summary>The rest, all with the demonstration's beta.</summary>
     public static IReadOnlyList<FrontierArm> Arms(ExperimentOptions options)
     {
-        var dpo = new DpoLoss(options.Review.Beta);
+        var dpo = new DpoLoss(options.Demo.Beta);
         return
         [
-            FrontierArm.OnPairs(options, WithoutWeight, "", new UnweightedDpoLoss(options.Review.Beta)),
+            FrontierArm.OnPairs(options, WithoutWeight, "", new UnweightedDpoLoss(options.Demo.Beta)),
             FrontierArm.OnPairs(options, WithoutReference, "", new WithoutReferenceLoss(dpo)),
             .. options.PairDivisors.Select(divisor => FrontierArm.OnPairs(
                 options, FewerPairs, "1 in " + divisor.ToString(CultureInfo.InvariantCulture), dpo, world => world.Fewer(divisor))),

@@ -8,13 +8,13 @@ internal static class AblationReport
     public static ExperimentReport Of(IReadOnlyList<FrontierRun> runs, ExperimentOptions options)
     {
         var arms = runs.GroupBy(static run => (run.Method, run.Setting)).ToList();
-        var whole = FrontierArm.WithDpo(options, options.Review.Beta);
+        var whole = FrontierArm.WithDpo(options, options.Demo.Beta);
         // What changes the loss changes how far training goes; the rest differs at the end alone.
         var drawn = arms.Where(arm => arm.Key == (whole.Method, whole.Setting) || arm.Key.Method is Ablation.WithoutWeight or Ablation.WithoutReference).ToList();
         return new ExperimentReport(
             ExperimentRun.Ablation,
             $"""
-            At the end of training, over all held-out prefixes: mean true reward, KL(policy || SFT) in nats a sequence, and the share of samples that the grammar accepts. All but the rows over beta have beta {ExperimentReport.Number(options.Review.Beta)}.
+            At the end of training, over all held-out prefixes: mean true reward, KL(policy || SFT) in nats a sequence, and the share of samples that the grammar accepts. All but the rows over beta have beta {ExperimentReport.Number(options.Demo.Beta)}.
 
             {ExperimentReport.Table(["", "setting", "reward", "KL", "accepted"], arms.Select(static arm => Row(arm.Key, [.. arm.Select(static run => Last(run))])))}
             """,

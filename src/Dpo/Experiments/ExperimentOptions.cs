@@ -1,16 +1,19 @@
 namespace TinyDpo.Dpo;
 
-/// <summary>The sizes of the experiments in the review world.</summary>
+/// <summary>The sizes of the experiments.</summary>
 public sealed record ExperimentOptions
 {
     /// <summary>Where runs, tables and figures go.</summary>
     public required string Out { get; init; }
 
+    /// <summary>Where this world's files go: OUT, or OUT/NAME for another world than that of reviews.</summary>
+    public string Folder => Demo.World == World.Reviews ? Out : Path.Combine(Out, Demo.World.Name);
+
     /// <summary>Seeds 1 to this.</summary>
     public int Seeds { get; init; } = 1;
 
     /// <summary>World, SFT, pairs and DPO; its folder and seed are not heeded.</summary>
-    public DemoOptions Review { get; init; } = new() { Out = "" };
+    public DemoOptions Demo { get; init; } = new() { Out = "" };
 
     public double[] DpoBetas { get; init; } = [0.05, 0.1, 0.5, 1, 5];
 
@@ -48,12 +51,15 @@ public sealed record ExperimentOptions
     /// <summary>The table's bounds on the KL, in nats a sequence.</summary>
     public double[] KlBounds { get; init; } = [0.5, 1, 2, 4];
 
+    /// <summary>The sizes of docs/paper.md.</summary>
+    public static ExperimentOptions Full(string folder, int seeds, World world) => new() { Out = folder, Seeds = seeds, Demo = new DemoOptions { Out = "", World = world } };
+
     /// <summary>All methods with one or two settings each, in a smaller world: what CI runs.</summary>
-    public static ExperimentOptions Quick(string folder, int seeds) => new()
+    public static ExperimentOptions Quick(string folder, int seeds, World world) => new()
     {
         Out = folder,
         Seeds = seeds,
-        Review = DemoOptions.Quick("", 0) with { HeldOut = 200 },
+        Demo = DemoOptions.Quick("", 0) with { World = world, HeldOut = 200 },
         DpoBetas = [0.1, 0.5],
         UnlikelihoodAlphas = [0.5],
         PpoTargets = [2],

@@ -5,7 +5,7 @@ using TinyDpo.Models;
 namespace TinyDpo.Dpo;
 
 /// <summary>
-/// The paper's comparisons in the review world. A run's result is a JSON file, OUT/seed-N/NAME/RUN.json; one that is there is not made again,
+/// The paper's comparisons in a world. A run's result is a JSON file, seed-N/NAME/RUN.json in the world's folder; one that is there is not made again,
 /// so that an experiment goes on where it was stopped, and more seeds add to what is there.
 /// </summary>
 public sealed class ExperimentRun
@@ -49,13 +49,17 @@ public sealed class ExperimentRun
 
     public static IReadOnlyList<string> Names { get; } = [Frontier, BestOf, RewardModel, Temperature, TrainingCurve, Shift, Judges, Ablation];
 
-    /// <summary>Makes what is missing, writes OUT/NAME.md and OUT/NAME.html.</summary>
+    /// <summary>The experiments that a world has: other prompts and judges that count words are made for reviews.</summary>
+    public static IReadOnlyList<string> NamesIn(World world) => world == World.Reviews ? Names : [.. Names.Where(static name => name is not (Shift or Judges))];
+
+
+    /// <summary>Makes what is missing, writes NAME.md and NAME.html into the world's folder.</summary>
     /// <exception cref="InputException">OUT cannot be written, or holds runs with other settings.</exception>
     public static ExperimentReport Run(string name, ExperimentOptions options, IBackend backend, IRunLog log, CancellationToken cancellation = default)
     {
-        AtomicFile.RequireWritableFolder(options.Out);
+        AtomicFile.RequireWritableFolder(options.Folder);
         var report = new ExperimentRun(options, backend, log, cancellation).Report(name);
-        report.Write(options.Out);
+        report.Write(options.Folder);
         return report;
     }
 
@@ -89,7 +93,7 @@ public sealed class ExperimentRun
     {
         _cancellation.ThrowIfCancellationRequested();
         var file = run.ToLowerInvariant().Replace(' ', '-') + ".json";
-        return RunStore.LoadOrMake(Path.Combine(_options.Out, $"seed-{world.Seed}", folder, file), _settings, () =>
+        return RunStore.LoadOrMake(Path.Combine(_options.Folder, $"seed-{world.Seed}", folder, file), _settings, () =>
         {
             _log.Note($"seed {world.Seed} of {_options.Seeds}: {folder}, {run}");
             return make();
