@@ -78,7 +78,7 @@ internal sealed class ExperimentTests
         Assert.That(FrontierRun.Best(runs, 2)!.Value.Point.Step, Is.EqualTo(3), "whatever the other half says");
         Assert.That(FrontierRun.Best(runs, 4)!.Value.Point.Step, Is.EqualTo(2));
         Assert.That(FrontierRun.Best(runs, 0.5), Is.Null);
-        var report = FrontierReport.Of(runs, new ExperimentOptions { Out = "" });
+        var report = FrontierReport.Of("frontier", runs, [0.5, 1, 2, 4]);
         Assert.That(report.Markdown, Does.Contain("| M | none | 0.4 (0.4 to 0.4) | 0.1 (0.1 to 0.1) | 0.8 (0.8 to 0.8) |"));
 
         static FrontierPoint Point(int step, double choosing, double kl, double reporting) =>
@@ -219,6 +219,44 @@ internal sealed class ExperimentTests
     [Test]
     public void ATaskWithoutAnExperimentSaysWhatItHas() =>
         CommandLineRun.Of("experiment", "judges", "--task", "dialogue", "--out", _folder.Path).AssertFails(CommandLine.BadUsage, "'judges'", "--task dialogue", "frontier");
+
+    /// <summary>A pretrained model with a lexicon: every method has its row, and a second call makes nothing again.</summary>
+    [Test]
+    public void SentimentComparesMethodsOnAModelOfOnesOwn()
+    {
+        string Write(string name, string text)
+        {
+            File.WriteAllText(_folder.File(name), text);
+            return _folder.File(name);
+        }
+        var text = string.Join('\n', Enumerable.Range(0, 50).Select(static i => World.Reviews.SampleText(1, i)));
+        var tokenizer = BytePairTrainer.Train(text, 500, ["<|endoftext|>"]);
+        using (var backend = new CpuBackend(1))
+        {
+            var model = TinyModels.Create(backend, new ModelConfig
+            {
+                VocabSize = tokenizer.VocabSize, HiddenSize = 8, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4, IntermediateSize = 12,
+                MaxPositions = 64, RopeTheta = 10000, NormEpsilon = 1e-5, TieEmbeddings = true,
+            });
+            ModelFile.Save(_folder.File("model"), model, tokenizer);
+        }
+        // What a word is worth does not matter, as long as samples differ.
+        var lexicon = Write("lexicon.txt", string.Concat(Language.Words(text).Distinct().Select(static word => $"{word}\t{word.Length}\n")));
+        string[] arguments =
+        [
+            "experiment", "sentiment", "--quick", "--quiet", "--model", _folder.File("model"), "--prompts", Write("prompts.txt", "i saw\nwe saw\ntoday\nmy sister\nmy uncle\nlast week\n"),
+            "--held-out", Write("held-out.txt", "a dog\na cat\na sun\na day\n"), "--reward", "lexicon:" + lexicon, "--out", _folder.File("out"),
+        ];
+        var first = CommandLineRun.Of(arguments).Succeeded().Output;
+        foreach (var method in new[] { "SFT", "DPO", "PPO-GT", "Preferred-FT", "Best-of-N-GT", "Ceiling" })
+        {
+            Assert.That(first, Does.Contain($"| {method} | "), method);
+        }
+        Assert.That(File.ReadAllText(_folder.File("out/sentiment.html")), Does.Contain("<svg"));
+        Assert.That(CommandLineRun.Of(arguments).Succeeded().Output, Is.EqualTo(first));
+        Write("held-out.txt", "a dog\n");
+        CommandLineRun.Of(arguments).AssertFails(CommandLine.Failure, "held-out.txt", "two or more");
+    }
 
     /// <summary>One row an arm; beta's rows are the frontier's runs, and the same demonstration's beta is among them.</summary>
     [Test]

@@ -10,11 +10,11 @@ internal static class ExperimentCommand
     {
         var name = new Argument<string>("NAME") { Description = string.Join(", ", ExperimentRun.Names) + ", or all." };
         var folder = CommonOptions.Out("Where runs, tables and figures go; runs that are there are not repeated.");
-        var seeds = CommonOptions.Within("--seeds", "Seeds, from 1 on.", 1, 1, 100);
+        var seeds = Seeds();
         var task = new Choice<World>(
             "--task", $"What the policies learn to write; {ExperimentRun.Shift} and {ExperimentRun.Judges} are made for {World.Reviews.Name}.", World.Reviews.Name,
             [.. World.All.Select(static world => (world.Name, world))]);
-        var quick = new Option<bool>("--quick") { Description = "Smaller, in two minutes." };
+        var quick = Quick();
         var quiet = CommonOptions.Quiet();
         var command = new Command("experiment", "Compare DPO with PPO and the paper's baselines where the true reward is known.")
         {
@@ -34,11 +34,22 @@ internal static class ExperimentCommand
             foreach (var experiment in names)
             {
                 var report = RunConsole.Run(parsed.GetValue(quiet), log => ExperimentRun.Run(experiment, options, backend, log, cancellation));
-                Console.WriteLine(report.Markdown);
-                Console.WriteLine($"Written: {Path.Combine(options.Folder, experiment + ".md")}, {Path.Combine(options.Folder, experiment + ".html")}");
+                Print(report, options.Folder);
             }
             return Task.FromResult(CommandLine.Success);
         });
+        command.Subcommands.Add(SentimentCommand.Create());
         return command;
+    }
+
+    public static Option<int> Seeds() => CommonOptions.Within("--seeds", "Seeds, from 1 on.", 1, 1, 100);
+
+    public static Option<bool> Quick() => new("--quick") { Description = "Smaller, in two minutes." };
+
+    /// <summary>The tables, and where they lie.</summary>
+    public static void Print(ExperimentReport report, string folder)
+    {
+        Console.WriteLine(report.Markdown);
+        Console.WriteLine($"Written: {Path.Combine(folder, report.Name + ".md")}, {Path.Combine(folder, report.Name + ".html")}");
     }
 }

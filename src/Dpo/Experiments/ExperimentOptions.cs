@@ -51,8 +51,12 @@ public sealed record ExperimentOptions
     /// <summary>The table's bounds on the KL, in nats a sequence.</summary>
     public double[] KlBounds { get; init; } = [0.5, 1, 2, 4];
 
-    /// <summary>The sizes of docs/paper.md.</summary>
-    public static ExperimentOptions Full(string folder, int seeds, World world) => new() { Out = folder, Seeds = seeds, Demo = new DemoOptions { Out = "", World = world } };
+    /// <summary>The sizes of docs/paper.md: fewer settings a method in other worlds than that of reviews.</summary>
+    public static ExperimentOptions Full(string folder, int seeds, World world)
+    {
+        var full = new ExperimentOptions { Out = folder, Seeds = seeds, Demo = new DemoOptions { Out = "", World = world } };
+        return world == World.Reviews ? full : full with { DpoBetas = [0.1, 0.5, 1], UnlikelihoodAlphas = [0.5], PpoTargets = [2] };
+    }
 
     /// <summary>All methods with one or two settings each, in a smaller world: what CI runs.</summary>
     public static ExperimentOptions Quick(string folder, int seeds, World world) => new()

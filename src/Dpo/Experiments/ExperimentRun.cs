@@ -68,7 +68,7 @@ public sealed class ExperimentRun
         var arms = FrontierArm.All(_options);
         return name switch
         {
-            Frontier => FrontierReport.Of(Runs(Frontier, arms), _options),
+            Frontier => FrontierReport.Of(name, Runs(Frontier, arms), _options.KlBounds),
             BestOf => FrontierReport.BestOf(Runs(Frontier, [.. arms.Where(static arm => arm.Method is FrontierArm.BestOf or FrontierArm.BestOfTrue)])),
             RewardModel => RewardCurveReport.Of(
                 [.. _worlds.SelectMany(world => _options.LearningCurve.Select(pairs => Load(world, name, $"{pairs} pairs", () => world.LearnFrom(pairs))))]),

@@ -64,7 +64,7 @@ internal sealed class ExperimentWorld
     public RewardFunction LearnedReward => _learnedReward.Value;
 
     /// <summary>The world's reward on the annotator's scale: the scores that a perfect reward model gives, up to a constant.</summary>
-    public RewardFunction TrueReward => completions => [.. completions.Select(g => Dpo.World.PreferenceScale * (World.Reward(Tokenizer.Decode(g.Prompt), Text(g)) - 0.5))];
+    public RewardFunction TrueReward => RewardFunctions.Of(new WorldReward(World), Tokenizer, static reward => Dpo.World.PreferenceScale * (reward - 0.5));
 
     /// <summary>Many completions of SFT's model at each of some held-out prefixes, with true and learned rewards: [prefixes][completions].</summary>
     public (double[][] True, double[][] Learned) Pool => _pool.Value;
@@ -137,20 +137,8 @@ internal sealed class ExperimentWorld
     public int StepsOn(LearningSet set) => (_options.Demo.Dpo with { Epochs = set.Epochs }).TotalSteps(set.Pairs.Length);
 
     /// <summary>One sample of the policy at each held-out prefix: reward and KL(policy || SFT), each half of the prefixes by itself.</summary>
-    public FrontierPoint Measure(Transformer policy, int step)
-    {
-        var generation = _pipeline.Generation(Tokenizer, PrefixSplit.HeldOut);
-        ScoredCompletion[] samples =
-        [
-            .. PairSampler.Sample(policy, Tokenizer, _heldOut.Value, 1, generation, new WorldReward(World), cancellation: _cancellation).Select(static c => c[0]),
-        ];
-        var kl = PolicyDivergence.Measure(policy, Sft, [.. samples.Select((s, i) => (_heldOut.Value[i].Ids, s.Tokens))], cancellation: _cancellation).Kl;
-        var half = samples.Length / 2;
-        var grammatical = samples.Where((s, i) => s.Ended && World.Accepts(_heldOut.Value[i].Text, s.Text)).Count();
-        return new FrontierPoint(step, Half(0, half), Half(half, samples.Length), (double)grammatical / samples.Length);
-
-        FrontierHalf Half(int from, int to) => FrontierHalf.Of([.. samples[from..to].Select(static s => s.Reward)], kl[from..to].Average());
-    }
+    public FrontierPoint Measure(Transformer policy, int step) => FrontierPoint.Measure(
+        policy, Sft, Tokenizer, _heldOut.Value, _pipeline.Generation(Tokenizer, PrefixSplit.HeldOut), new WorldReward(World), step, World.Accepts, _cancellation);
 
     /// <summary>Held-out prompts, each with the world's own answer.</summary>
     /// <param name="shifted">
@@ -256,11 +244,5 @@ internal sealed class ExperimentWorld
         _pipeline.Train($"seed {Seed}: the reward model", model, new RewardTask(model, rankings), _options.RewardModel, RankingLoss.AtEqualScores(2));
         var mean = RewardScores.Measure(model, rankings, cancellation: _cancellation).Average(static s => s.Average());
         return completions => [.. RewardScores.Measure(model, completions, cancellation: _cancellation).Select(s => s[0] - mean)];
-    }
-
-    private string Text(PromptGroup group)
-    {
-        var ids = group.Completions[0];
-        return Tokenizer.DecodeContinuation(ids[^1] == Tokenizer.EosId ? ids.AsSpan(..^1) : ids);
     }
 }

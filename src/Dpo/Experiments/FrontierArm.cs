@@ -28,7 +28,7 @@ internal sealed record FrontierArm(string Method, string Setting, Func<Experimen
         ];
 
         FrontierArm WithPpo(string method, double target, Func<ExperimentWorld, RewardFunction> reward) => new(
-            method, $"target {Number(target)}", world => new CheckpointTrack(world, options.Ppo.Iterations, options.Checkpoints)
+            method, $"target {Number(target)}", world => new CheckpointTrack(world.Measure, options.Ppo.Iterations, options.Checkpoints)
                 .Follow(after => world.TrainPpo($"{method} target {Number(target)}", target, reward(world), after)));
     }
 
@@ -42,7 +42,7 @@ internal sealed record FrontierArm(string Method, string Setting, Func<Experimen
         method, setting, world =>
         {
             var learnt = set?.Invoke(world) ?? world.OwnPairs;
-            return new CheckpointTrack(world, world.StepsOn(learnt), options.Checkpoints)
+            return new CheckpointTrack(world.Measure, world.StepsOn(learnt), options.Checkpoints)
                 .Follow(after => world.TrainOnPairs($"{method} {setting}".Trim(), loss, after, learnt));
         });
 

@@ -2,7 +2,7 @@ namespace TinyDpo.Dpo;
 
 /// <summary>
 /// Dialogue of one turn with a known truth. A prefix is a question, how to do something to a thing; the continuation an answer. What helps
-/// depends on the deed and on what the thing is made of, and the writer knows it half of the time. The true reward, helpfulness, is the
+/// depends on the deed and on what the thing is made of, and the writer knows it somewhat more than half of the time. The true reward, helpfulness, is the
 /// logistic function of what an answer is worth: the right remedy, the thing that was asked about, a word of caution; less for a wrong remedy
 /// or another thing, a shrug, an insult, and for each word past what is needed. Each counts once, and no text is worth more than the best
 /// answer of the grammar.
