@@ -31,24 +31,24 @@ public sealed record SentimentOptions
 
     public TrainingOptions Training { get; init; } = new() { BatchSize = 32, LearningRate = 1e-4, WarmupSteps = 5 };
 
-    public double[] DpoBetas { get; init; } = [0.1, 0.3, 1];
+    public double[] DpoBetas { get; init; } = [0.1, 0.3];
 
     /// <summary>KL per sequence, in nats, that PPO steers to.</summary>
-    public double[] PpoTargets { get; init; } = [1, 3];
+    public double[] PpoTargets { get; init; } = [3];
 
     /// <summary>PPO's other options; seed, target and length are the run's own.</summary>
-    public PpoOptions Ppo { get; init; } = new() { Iterations = 40, Rollouts = 128, Epochs = 2, MiniBatchSize = 64, KlCoefficient = 0.5, KlGain = 1, LearningRate = 1e-4 };
+    public PpoOptions Ppo { get; init; } = new() { Iterations = 32, Rollouts = 128, Epochs = 2, MiniBatchSize = 64, KlCoefficient = 0.5, KlGain = 1, LearningRate = 1e-4 };
 
     /// <summary>Measurements along a training run, at its end and at 1/2, 1/4, 1/8 of its steps and so on.</summary>
-    public int Checkpoints { get; init; } = 5;
+    public int Checkpoints { get; init; } = 4;
 
     /// <summary>Held-out prompts, and completions of each, for best-of-N and the ceiling.</summary>
-    public int PoolPrompts { get; init; } = 100;
+    public int PoolPrompts { get; init; } = 60;
 
     public int PoolCompletions { get; init; } = 64;
 
     /// <summary>The table's bounds on the KL, in nats a sequence.</summary>
-    public double[] KlBounds { get; init; } = [0.5, 1, 2, 4];
+    public double[] KlBounds { get; init; } = [1, 2, 4, 8];
 
     /// <summary>A few steps of each: that it runs.</summary>
     public SentimentOptions Quick() => this with
