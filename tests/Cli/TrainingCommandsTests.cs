@@ -90,9 +90,9 @@ internal sealed partial class TrainingCommandsTests
             "eval", "--policy", _model, "--reference", _model, "--prompts", _prompts, "--reward", "world", "--max-tokens", "4"));
         Assert.That(figures.GetProperty("policy_grammatical").GetDouble(), Is.Zero);
         Assert.That(figures.GetProperty("reference_grammatical").GetDouble(), Is.Zero);
-        var (prefix, continuation) = ReviewWorld.Sample(1, 0);
+        var (prefix, continuation) = World.Reviews.Sample(1, 0);
         ScoredCompletion[] samples = [new([], continuation, Ended: true, 0), new([], continuation, Ended: false, 0), new([], " xyzzy", Ended: true, 0), new([], continuation, Ended: true, 0)];
-        Assert.That(WorldReward.GrammaticalShare(Enumerable.Repeat(prefix, 4), samples), Is.EqualTo(0.5), "one was cut, one is no review");
+        Assert.That(new WorldReward(World.Reviews).GrammaticalShare(Enumerable.Repeat(prefix, 4), samples), Is.EqualTo(0.5), "one was cut, one is no review");
     }
 
     [TestCase("dpo")]

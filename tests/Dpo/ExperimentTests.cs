@@ -78,7 +78,7 @@ internal sealed class ExperimentTests
         Assert.That(FrontierRun.Best(runs, 2)!.Value.Point.Step, Is.EqualTo(3), "whatever the other half says");
         Assert.That(FrontierRun.Best(runs, 4)!.Value.Point.Step, Is.EqualTo(2));
         Assert.That(FrontierRun.Best(runs, 0.5), Is.Null);
-        var report = FrontierReport.Of(runs, new ExperimentOptions { Out = "" });
+        var report = FrontierReport.Of("frontier", runs, [0.5, 1, 2, 4]);
         Assert.That(report.Markdown, Does.Contain("| M | none | 0.4 (0.4 to 0.4) | 0.1 (0.1 to 0.1) | 0.8 (0.8 to 0.8) |"));
 
         static FrontierPoint Point(int step, double choosing, double kl, double reporting) =>
@@ -199,6 +199,108 @@ internal sealed class ExperimentTests
         Assert.That(() => ExperimentRun.Run("nothing", options, backend, IRunLog.Silent), Throws.ArgumentException);
     }
 
+    /// <summary>Each world has the experiments that it can have, in a folder of its own.</summary>
+    [TestCase("summaries")]
+    [TestCase("dialogue")]
+    public void AnotherTaskHasItsFolder(string task)
+    {
+        using var backend = new CpuBackend(2);
+        var options = Tiny(_folder.Path);
+        options = options with { Demo = options.Demo with { World = World.All.Single(world => world.Name == task) } };
+        foreach (var name in new[] { ExperimentRun.Frontier, ExperimentRun.Temperature })
+        {
+            var report = ExperimentRun.Run(name, options, backend, IRunLog.Silent);
+            Assert.That(report.Markdown, Does.Contain("| Preferred-FT | ").And.Contain("| DPO | "));
+            Assert.That(File.Exists(_folder.File($"{task}/{name}.md")));
+        }
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName), Is.EqualTo(new[] { task }), "nothing of the reviews");
+    }
+
+    [Test]
+    public void ATaskWithoutAnExperimentSaysWhatItHas() =>
+        CommandLineRun.Of("experiment", "judges", "--task", "dialogue", "--out", _folder.Path).AssertFails(CommandLine.BadUsage, "'judges'", "--task dialogue", "frontier");
+
+    /// <summary>A pretrained model with a lexicon: every method has its row, and a second call makes nothing again.</summary>
+    [Test]
+    public void SentimentComparesMethodsOnAModelOfOnesOwn()
+    {
+        string Write(string name, string text)
+        {
+            File.WriteAllText(_folder.File(name), text);
+            return _folder.File(name);
+        }
+        var text = string.Join('\n', Enumerable.Range(0, 50).Select(static i => World.Reviews.SampleText(1, i)));
+        var tokenizer = BytePairTrainer.Train(text, 500, ["<|endoftext|>"]);
+        using (var backend = new CpuBackend(1))
+        {
+            var model = TinyModels.Create(backend, new ModelConfig
+            {
+                VocabSize = tokenizer.VocabSize, HiddenSize = 8, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4, IntermediateSize = 12,
+                MaxPositions = 64, RopeTheta = 10000, NormEpsilon = 1e-5, TieEmbeddings = true,
+            });
+            ModelFile.Save(_folder.File("model"), model, tokenizer);
+        }
+        // What a word is worth does not matter, as long as samples differ.
+        var lexicon = Write("lexicon.txt", string.Concat(Language.Words(text).Distinct().Select(static word => $"{word}\t{word.Length}\n")));
+        string[] arguments =
+        [
+            "experiment", "sentiment", "--quick", "--quiet", "--model", _folder.File("model"), "--prompts", Write("prompts.txt", "i saw\nwe saw\ntoday\nmy sister\nmy uncle\nlast week\n"),
+            "--held-out", Write("held-out.txt", "a dog\na cat\na sun\na day\n"), "--reward", "lexicon:" + lexicon, "--out", _folder.File("out"),
+        ];
+        var first = CommandLineRun.Of(arguments).Succeeded().Output;
+        foreach (var method in new[] { "SFT", "DPO", "PPO-GT", "Preferred-FT", "Best-of-N-GT", "Ceiling" })
+        {
+            Assert.That(first, Does.Contain($"| {method} | "), method);
+        }
+        Assert.That(File.ReadAllText(_folder.File("out/sentiment.html")), Does.Contain("<svg"));
+        Assert.That(CommandLineRun.Of(arguments).Succeeded().Output, Is.EqualTo(first));
+        Write("held-out.txt", "a dog\n");
+        CommandLineRun.Of(arguments).AssertFails(CommandLine.Failure, "held-out.txt", "two or more");
+    }
+
+    /// <summary>One row an arm; beta's rows are the frontier's runs, and the same demonstration's beta is among them.</summary>
+    [Test]
+    public void TheAblationHasItsRows()
+    {
+        using var backend = new CpuBackend(2);
+        var options = Tiny(_folder.Path);
+        var report = ExperimentRun.Run(ExperimentRun.Ablation, options, backend, IRunLog.Silent);
+        foreach (var row in new[]
+        {
+            "| DPO | beta 0.1 | ", "| DPO | beta 0.5 | ", "| without the weight |  | ", "| without the reference |  | ", "| fewer pairs | 1 in 4 | ",
+            "| other pairs | written by the world | ", "| other pairs | SFT at temperature 1.5 | ",
+        })
+        {
+            Assert.That(report.Markdown, Does.Contain(row));
+        }
+        Assert.That(File.Exists(_folder.File("seed-1/frontier/dpo-beta-0.5.json")));
+        Assert.That(report.Chart.Split("<svg"), Has.Length.EqualTo(3), "two charts");
+    }
+
+    [Test]
+    public void FewerPairsAreSeenMoreOften()
+    {
+        using var backend = new CpuBackend(2);
+        var world = new ExperimentWorld(Tiny(_folder.Path), 1, backend, IRunLog.Silent, default);
+        var (all, part, written) = (world.OwnPairs, world.Fewer(4), world.From(PairSource.Writer));
+        Assert.That(part.Pairs, Is.EqualTo(all.Pairs[..(all.Pairs.Length / 4)]));
+        Assert.That(part.Epochs, Is.EqualTo(4 * all.Epochs));
+        Assert.That(written.Pairs.Select(static p => p.Prompt), Is.SubsetOf(all.Pairs.Select(static p => p.Prompt)), "the same prompts");
+        foreach (var pair in written.Pairs)
+        {
+            Assert.That(World.Reviews.Accepts(world.Tokenizer.Decode(pair.Prompt), world.Tokenizer.DecodeContinuation(pair.Chosen.AsSpan(..^1))));
+        }
+    }
+
+    [Test]
+    public void BothHalvesOfAPointTogether()
+    {
+        var overall = new FrontierPoint(1, new FrontierHalf(0.25, 0.3, 1), new FrontierHalf(0.75, 0.4, 3)).Overall;
+        Assert.That(overall.Reward, Is.EqualTo(0.5));
+        Assert.That(overall.RewardError, Is.EqualTo(0.25).Within(1e-12), "the error of a mean of two");
+        Assert.That(overall.Kl, Is.EqualTo(2));
+    }
+
 #if !DOUBLE
     [Test]
     public void TheFrontierRunsOnTheSimulatedCard()
@@ -207,7 +309,7 @@ internal sealed class ExperimentTests
         var options = Tiny(_folder.Path);
         options = options with
         {
-            Review = options.Review with { SftReviews = 2, PairPrompts = 1, HeldOut = 2, MaxTokens = 2 },
+            Demo = options.Demo with { SftTexts = 2, PairPrompts = 1, HeldOut = 2, MaxTokens = 2 },
             Ppo = options.Ppo with { Iterations = 1, Rollouts = 2 },
             Checkpoints = 1,
             PoolPrefixes = 2,
@@ -220,12 +322,12 @@ internal sealed class ExperimentTests
 
     [Test]
     public void AnUnknownExperimentIsBadUsage() =>
-        CommandLineRun.Of("experiment", "everything", "--out", _folder.Path).AssertFails(CommandLine.BadUsage, "'everything'", "frontier");
+        CommandLineRun.Of("experiment", "everything", "--out", _folder.Path).AssertFails(CommandLine.BadUsage, "'everything'", "frontier", "judges");
 
     private static ExperimentOptions Tiny(string folder) => new()
     {
         Out = folder,
-        Review = new DemoOptions
+        Demo = new DemoOptions
         {
             Out = "",
             VocabSize = 400,
@@ -233,7 +335,7 @@ internal sealed class ExperimentTests
             Layers = 1,
             Heads = 2,
             IntermediateSize = 24,
-            SftReviews = 64,
+            SftTexts = 64,
             Sft = new TrainingOptions { BatchSize = 16, LearningRate = 3e-3 },
             PairPrompts = 4,
             Dpo = new TrainingOptions { BatchSize = 8, LearningRate = 1e-3 },
@@ -247,6 +349,8 @@ internal sealed class ExperimentTests
         RewardModel = new TrainingOptions { BatchSize = 8 },
         LearningCurve = [6, 12],
         CurveHeldOut = 12,
+        PairDivisors = [4],
+        SourceTemperatures = [1.5],
         Checkpoints = 2,
         PoolPrefixes = 4,
         PoolCompletions = 4,

@@ -75,7 +75,7 @@ public class PairSamplerTests
     private static ScoredCompletion Scored(string text, double reward) => new([1], text, true, reward);
 
     private static SampledPair[] Pairs(
-        ScoredCompletion[][] completions, Pairing pairing, Labelling labelling = Labelling.Ranked, double scale = ReviewWorld.PreferenceScale) =>
+        ScoredCompletion[][] completions, Pairing pairing, Labelling labelling = Labelling.Ranked, double scale = World.PreferenceScale) =>
         [.. PairSampler.Pair(completions, new PairSamplerOptions { Pairing = pairing, Labelling = labelling, Scale = scale, Generation = s_generation })];
 
     private sealed class LengthReward : IReward

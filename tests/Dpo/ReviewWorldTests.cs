@@ -12,24 +12,24 @@ public class ReviewWorldTests
     private static readonly Grammar Grammar = ReviewWorldRules.Grammar;
 
     private static readonly double[] Rewards =
-        [.. Enumerable.Range(0, Many).Select(i => ReviewWorld.Reward(ReviewWorld.SampleContinuation(1, i)))];
+        [.. Enumerable.Range(0, Many).Select(i => ReviewReward.Of(World.Reviews.SampleContinuation("", 1, i)))];
 
     [Test]
     public void EverySampleIsAcceptedAndEachSplitGivesItsOwnPrefixes() =>
         Prop.ForAll<ulong, NonNegativeInt>((seed, index) => Enum.GetValues<PrefixSplit>().All(split =>
         {
-            var (prefix, continuation) = ReviewWorld.Sample(seed, index.Get, split);
-            return ReviewWorld.Accepts(prefix, continuation) && ReviewWorld.SplitOf(prefix) == split &&
-                continuation.StartsWith(' ') && !ReviewWorld.Accepts(continuation, prefix);
+            var (prefix, continuation) = World.Reviews.Sample(seed, index.Get, split);
+            return World.Reviews.Accepts(prefix, continuation) && World.SplitOf(prefix) == split &&
+                continuation.StartsWith(' ') && !World.Reviews.Accepts(continuation, prefix);
         })).QuickCheckThrowOnFailure();
 
     [Test]
     public void AReviewIsAFunctionOfSeedAndIndex()
     {
-        var first = Enumerable.Range(0, 50).Select(i => ReviewWorld.SampleReview(7, i)).ToArray();
-        Assert.That(Enumerable.Range(0, 50).Reverse().Select(i => ReviewWorld.SampleReview(7, i)), Is.EqualTo(first.Reverse()));
-        Assert.That(first, Is.Not.EqualTo(Enumerable.Range(0, 50).Select(i => ReviewWorld.SampleReview(8, i))));
-        Assert.That(ReviewWorld.SampleReview(7, 3), Is.EqualTo(ReviewWorld.SamplePrefix(7, 3) + ReviewWorld.SampleContinuation(7, 3)));
+        var first = Enumerable.Range(0, 50).Select(i => World.Reviews.SampleText(7, i)).ToArray();
+        Assert.That(Enumerable.Range(0, 50).Reverse().Select(i => World.Reviews.SampleText(7, i)), Is.EqualTo(first.Reverse()));
+        Assert.That(first, Is.Not.EqualTo(Enumerable.Range(0, 50).Select(i => World.Reviews.SampleText(8, i))));
+        Assert.That(World.Reviews.SampleText(7, 3), Is.EqualTo(World.Reviews.SamplePrefix(7, 3) + World.Reviews.SampleContinuation("", 7, 3)));
     }
 
     /// <summary>
@@ -41,7 +41,7 @@ public class ReviewWorldTests
         var corrupted = new List<(string Prefix, string Continuation)>();
         for (var i = 0; i < 500; i++)
         {
-            var (prefix, continuation) = ReviewWorld.Sample(2, i);
+            var (prefix, continuation) = World.Reviews.Sample(2, i);
             var words = continuation[1..].Split(' ');
             var at = (int)(Philox.Uniform(2, RandomPurpose.Test, 0, 0, i) * (words.Length - 1));
             string[][] variants =
@@ -52,7 +52,7 @@ public class ReviewWorldTests
             ];
             corrupted.AddRange(variants.Select(v => (prefix, " " + string.Join(' ', v))));
         }
-        Assert.That(corrupted.Count(c => ReviewWorld.Accepts(c.Prefix, c.Continuation)), Is.LessThan(corrupted.Count / 20));
+        Assert.That(corrupted.Count(c => World.Reviews.Accepts(c.Prefix, c.Continuation)), Is.LessThan(corrupted.Count / 20));
     }
 
     [TestCase("it is worth a visit.")]
@@ -71,14 +71,14 @@ public class ReviewWorldTests
     [TestCase(" the PLOT was superb. we left happy. it is worth a visit.")]
     public void TextsBesideTheGrammarAreRejected(string continuation)
     {
-        Assert.That(ReviewWorld.Accepts("i saw iron harbor at home today.", " the plot was superb. we left happy. it is worth a visit."));
-        Assert.That(ReviewWorld.Accepts("i saw iron harbor at home today.", continuation), Is.False);
+        Assert.That(World.Reviews.Accepts("i saw iron harbor at home today.", " the plot was superb. we left happy. it is worth a visit."));
+        Assert.That(World.Reviews.Accepts("i saw iron harbor at home today.", continuation), Is.False);
     }
 
     /// <summary>A mixed review may end in praise throughout: a tilt toward reward need not leave the grammar.</summary>
     [Test]
     public void AMixedReviewMayCloseEitherWay([Values("i regret every minute.", "it deserves every prize.")] string verdict) =>
-        Assert.That(ReviewWorld.Accepts("last week two friends watched blue clock online.",
+        Assert.That(World.Reviews.Accepts("last week two friends watched blue clock online.",
             $" the plot was dull, while the music felt warm. we left happy. {verdict}"));
 
     [Test]
@@ -98,7 +98,7 @@ public class ReviewWorldTests
     [Test]
     public void HeldOutPrefixesAreAboutOneInEight()
     {
-        var held = Enumerable.Range(0, Many).Count(i => ReviewWorld.SplitOf(string.Join(' ', Grammar.Sample(ReviewWorldRules.Prefix,
+        var held = Enumerable.Range(0, Many).Count(i => World.SplitOf(string.Join(' ', Grammar.Sample(ReviewWorldRules.Prefix,
             Uniform(i)))) == PrefixSplit.HeldOut);
         Assert.That(held / (double)Many, Is.EqualTo(1 / 8.0).Within(0.01));
 
@@ -144,28 +144,28 @@ public class ReviewWorldTests
     [TestCase("it was dull. it is charming.", "it was charming. it is dull.")] // the verdict counts more
     [TestCase("not really dull.", "not dull.")]
     public void RewardsAreOrdered(string better, string worse) =>
-        Assert.That(ReviewWorld.Reward(better), Is.GreaterThan(ReviewWorld.Reward(worse)));
+        Assert.That(ReviewReward.Of(better), Is.GreaterThan(ReviewReward.Of(worse)));
 
     [Test]
     public void RepetitionGainsNothing()
     {
-        Assert.That(ReviewWorld.Reward("superb superb superb superb"), Is.EqualTo(ReviewWorld.Reward("superb")));
-        Assert.That(ReviewWorld.Reward("really really really good"), Is.EqualTo(ReviewWorld.Reward("really good")));
-        Assert.That(ReviewWorld.Reward("superb. superb. superb. superb."), Is.LessThan(ReviewWorld.Reward("superb.")));
-        Assert.That(ReviewWorld.Reward(""), Is.EqualTo(0.5));
-        Assert.That(ReviewWorld.Reward(" . !? ..."), Is.EqualTo(0.5));
+        Assert.That(ReviewReward.Of("superb superb superb superb"), Is.EqualTo(ReviewReward.Of("superb")));
+        Assert.That(ReviewReward.Of("really really really good"), Is.EqualTo(ReviewReward.Of("really good")));
+        Assert.That(ReviewReward.Of("superb. superb. superb. superb."), Is.LessThan(ReviewReward.Of("superb.")));
+        Assert.That(ReviewReward.Of(""), Is.EqualTo(0.5));
+        Assert.That(ReviewReward.Of(" . !? ..."), Is.EqualTo(0.5));
     }
 
     [Test]
     public void NoTextIsWorthMoreThanTheBestReview()
     {
         const string best = " the plot was brilliant, and the music felt warm. i cheered more than once. it deserves every prize.";
-        Assert.That(ReviewWorld.Accepts("i saw iron harbor at home today.", best));
-        Assert.That(ReviewWorld.Reward(best), Is.EqualTo(ReviewReward.Best));
+        Assert.That(World.Reviews.Accepts("i saw iron harbor at home today.", best));
+        Assert.That(ReviewReward.Of(best), Is.EqualTo(ReviewReward.Best));
 
         var words = ReviewWorldRules.Valence.Keys.Concat(ReviewWorldRules.Degree.Keys).Concat(["not", "never", ".", ",", "plot"]);
         var junk = Gen.Elements(words).ListOf().Select(words => string.Join(' ', words));
-        Prop.ForAll(junk.Select(ReviewWorld.Reward).ToArbitrary(), reward => reward <= ReviewReward.Best && reward >= ReviewReward.Worst)
+        Prop.ForAll(junk.Select(ReviewReward.Of).ToArbitrary(), reward => reward <= ReviewReward.Best && reward >= ReviewReward.Worst)
             .QuickCheckThrowOnFailure();
     }
 
@@ -173,11 +173,11 @@ public class ReviewWorldTests
     public void AnyTextHasARewardAndAnAnswer() =>
         Prop.ForAll<string?>(text =>
         {
-            var reward = ReviewWorld.Reward(text ?? "");
-            return reward > 0 && reward < 1 && !ReviewWorld.Accepts(text ?? "", text ?? "");
+            var reward = ReviewReward.Of(text ?? "");
+            return reward > 0 && reward < 1 && !World.Reviews.Accepts(text ?? "", text ?? "");
         }).QuickCheckThrowOnFailure();
 
     [Test]
     public void PreferencesFollowBradleyTerry() =>
-        Assert.That(ReviewWorld.PreferenceProbability(0.6, 0.5), Is.EqualTo(1 / (1 + Math.Exp(-0.8))).Within(1e-12));
+        Assert.That(World.PreferenceProbability(0.6, 0.5), Is.EqualTo(1 / (1 + Math.Exp(-0.8))).Within(1e-12));
 }

@@ -48,9 +48,9 @@ public class RewardTests
         using var backend = new CpuBackend(1);
         Lexicon(folder, "good\t2");
         Assert.That(RewardSpec.Parse("world", backend).Score("superb", " the plot was dull."),
-            Is.EqualTo(ReviewWorld.Reward(" the plot was dull.")));
+            Is.EqualTo(ReviewReward.Of(" the plot was dull.")));
         Assert.That(RewardSpec.Parse($"lexicon:{folder.File("lexicon.txt")}", backend).Score("", "good"), Is.EqualTo(Normalised(2)));
-        foreach (var unknown in (string[])["", "World", "lexicon", "lexicon:", "lexicon:/nowhere/at/all", "model:", "model:/nowhere/at/all"])
+        foreach (var unknown in (string[])["", "World", "world:", "world:news", "lexicon", "lexicon:", "lexicon:/nowhere/at/all", "model:", "model:/nowhere/at/all"])
         {
             Assert.That(() => RewardSpec.Parse(unknown, backend), Throws.TypeOf<InputException>(), unknown);
         }

@@ -21,7 +21,7 @@ internal static class PairsCommand
             "--labels", "ranked: the larger reward is chosen. bradley-terry: drawn by the difference.", "ranked",
             ("ranked", Labelling.Ranked), ("bradley-terry", Labelling.BradleyTerry));
         var scale = CommonOptions.Real(
-            "--scale", "The factor on the reward in bradley-terry labels.", ReviewWorld.PreferenceScale, static v => v is > 0 and <= 1e6,
+            "--scale", "The factor on the reward in bradley-terry labels.", World.PreferenceScale, static v => v is > 0 and <= 1e6,
             "above 0, at most 1000000");
         var quiet = CommonOptions.Quiet();
         var command = new Command("pairs", "Sample completions for prompts, rank them by a reward, and write preference pairs.")

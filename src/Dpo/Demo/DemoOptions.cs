@@ -7,6 +7,8 @@ public sealed record DemoOptions
 
     public ulong Seed { get; init; } = 1;
 
+    public World World { get; init; } = World.Reviews;
+
     public int VocabSize { get; init; } = 1024;
 
     public int HiddenSize { get; init; } = 64;
@@ -17,7 +19,7 @@ public sealed record DemoOptions
 
     public int IntermediateSize { get; init; } = 176;
 
-    public int SftReviews { get; init; } = 12_000;
+    public int SftTexts { get; init; } = 12_000;
 
     public TrainingOptions Sft { get; init; } = new() { Epochs = 7, BatchSize = 16, LearningRate = 3e-3, WarmupSteps = 100 };
 
@@ -39,7 +41,7 @@ public sealed record DemoOptions
     {
         Out = folder,
         Seed = seed,
-        SftReviews = 6000,
+        SftTexts = 6000,
         Sft = new TrainingOptions { Epochs = 3, BatchSize = 16, LearningRate = 3e-3, WarmupSteps = 50 },
         PairPrompts = 200,
         Dpo = new TrainingOptions { Epochs = 2, BatchSize = 32, LearningRate = 3e-4, WarmupSteps = 5 },

@@ -34,5 +34,5 @@ public sealed record DemoReport(PolicyComparison Comparison, Interval RewardAccu
 
     private static readonly JsonSerializerOptions s_indented = new() { WriteIndented = true };
 
-    private double Grammatical(ScoredCompletion[] samples) => WorldReward.GrammaticalShare(Prefixes, samples);
+    private double Grammatical(ScoredCompletion[] samples) => new WorldReward(World.Reviews).GrammaticalShare(Prefixes, samples);
 }

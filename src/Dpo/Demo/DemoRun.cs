@@ -16,12 +16,12 @@ public sealed class DemoRun
     private readonly IBackend _backend;
     private readonly IRunLog _log;
     private readonly CancellationToken _cancellation;
-    private readonly ReviewPipeline _pipeline;
+    private readonly WorldPipeline _pipeline;
 
     private DemoRun(DemoOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         (_options, _backend, _log, _cancellation) = (options, backend, log, cancellation);
-        _pipeline = new ReviewPipeline(options, log, cancellation);
+        _pipeline = new WorldPipeline(options, log, cancellation);
     }
 
     /// <summary>Runs everything and writes OUT/metrics.jsonl, OUT/summary.json, OUT/examples.json, OUT/report.html and OUT/model/; and
@@ -64,13 +64,13 @@ public sealed class DemoRun
         var prefixes = _pipeline.Prefixes(tokenizer, PrefixSplit.HeldOut, _options.HeldOut);
         AtomicFile.WriteText(Path.Combine(_options.Out, "held-out.txt"), string.Concat(prefixes.Select(static p => p.Text + "\n")));
         var generation = _pipeline.Generation(tokenizer, PrefixSplit.HeldOut) with { Seed = _options.Seed + 1 };
-        var comparison = PolicyComparison.Measure(policy, sft, tokenizer, prefixes, generation, new WorldReward(), _log, _cancellation);
+        var comparison = PolicyComparison.Measure(policy, sft, tokenizer, prefixes, generation, new WorldReward(_options.World), _log, _cancellation);
         var (pairs, _, labels) = _pipeline.SamplePairs(sft, tokenizer, PrefixSplit.HeldOut, _options.HeldOut / 4, "sampling held-out pairs");
         _log.Stage("held-out reward accuracy", 2 * pairs.Length);
         var reference = ReferenceLogProbs.Compute(sft, pairs, done: n => _log.Advance(n), cancellation: _cancellation);
         var evaluation = PairEvaluation.Measure(
             policy, pairs, reference, new DpoLoss(_options.Beta), done: n => _log.Advance(pairs.Length + n), cancellation: _cancellation);
-        var report = new DemoReport(comparison, evaluation.Accuracy!.Value, ReviewPipeline.BayesAccuracy(labels), [.. prefixes.Select(static p => p.Text)]);
+        var report = new DemoReport(comparison, evaluation.Accuracy!.Value, WorldPipeline.BayesAccuracy(labels), [.. prefixes.Select(static p => p.Text)]);
         var samples = report.Examples(ReportedExamples).Select(static e => new SampleChange(e.Prefix, e.Sft.Text.Trim(), e.Dpo.Text.Trim()));
         // Six pairs share a prompt: one of each.
         PreferencePair[] shown = [.. pairs.DistinctBy(static p => p.Prompt).Take(ReportedExamples)];

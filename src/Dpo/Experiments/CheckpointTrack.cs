@@ -3,7 +3,7 @@ using TinyDpo.Models;
 namespace TinyDpo.Dpo;
 
 /// <summary>Measures a policy along its training: at the end, and at 1/2, 1/4, 1/8 of the way and so on.</summary>
-internal sealed class CheckpointTrack(ExperimentWorld world, int steps, int checkpoints)
+internal sealed class CheckpointTrack(Func<Transformer, int, FrontierPoint> measure, int steps, int checkpoints)
 {
     private readonly HashSet<int> _at = [.. Enumerable.Range(0, checkpoints).Select(k => Math.Max(1, (int)Math.Round(steps / Math.Pow(2, k))))];
     private readonly List<FrontierPoint> _points = [];
@@ -16,7 +16,7 @@ internal sealed class CheckpointTrack(ExperimentWorld world, int steps, int chec
         {
             if (_at.Contains(made))
             {
-                _points.Add(world.Measure(policy, made));
+                _points.Add(measure(policy, made));
             }
         }).Weights.Free();
         return [.. _points];

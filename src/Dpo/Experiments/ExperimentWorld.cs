@@ -5,7 +5,7 @@ namespace TinyDpo.Dpo;
 
 /// <summary>
 /// What all methods of one seed share: the SFT model that they start from, the pairs that they learn from, the prefixes that judge them.
-/// Each part is made when it is first asked for; models lie in OUT/seed-N, and are read from there if they are there.
+/// Each part is made when it is first asked for; models lie in the seed's folder, and are read from there if they are there.
 /// </summary>
 internal sealed class ExperimentWorld
 {
@@ -13,43 +13,46 @@ internal sealed class ExperimentWorld
     public const string SftMethod = "SFT";
 
     // Seeds of the pipeline's own draws lie below.
-    private const ulong AnswerSeed = 4;
+    private const ulong AnswerSeed = 4, WriterSeed = 5;
 
     private readonly ExperimentOptions _options;
-    private readonly ReviewPipeline _pipeline;
+    private readonly WorldPipeline _pipeline;
     private readonly IBackend _backend;
     private readonly IRunLog _log;
     private readonly CancellationToken _cancellation;
     private readonly Lazy<(Transformer Model, ITokenizer Tokenizer)> _sft;
-    private readonly Lazy<ReviewPairs> _pairs;
-    private readonly Lazy<ReferenceLogProbs> _reference;
+    private readonly Lazy<WorldPairs> _pairs;
+    private readonly Lazy<LearningSet> _ownPairs;
     private readonly Lazy<RewardFunction> _learnedReward;
     private readonly Lazy<(int[] Ids, string Text)[]> _heldOut;
     private readonly Lazy<(double[][] True, double[][] Learned)> _pool;
     private readonly Dictionary<string, Transformer> _policies = [];
-    private readonly Lazy<ReviewPairs> _curvePairs;
-    private readonly Lazy<ReviewPairs> _heldOutPairs;
+    private readonly Lazy<WorldPairs> _curvePairs;
+    private readonly Lazy<WorldPairs> _heldOutPairs;
 
     public ExperimentWorld(ExperimentOptions options, ulong seed, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         (_options, Seed, _backend, _log, _cancellation) = (options, seed, backend, log, cancellation);
-        _pipeline = new ReviewPipeline(options.Review with { Seed = seed }, log, cancellation);
+        _pipeline = new WorldPipeline(options.Demo with { Seed = seed }, log, cancellation);
         _sft = new(() => LoadOrTrain("sft", TrainSft));
-        _pairs = new(() => _pipeline.SamplePairs(Sft, Tokenizer, PrefixSplit.Train, options.Review.PairPrompts, "sampling pairs"));
-        _reference = new(() => ReferenceLogProbs.Compute(Sft, Pairs, cancellation: cancellation));
+        _pairs = new(() => _pipeline.SamplePairs(Sft, Tokenizer, PrefixSplit.Train, options.Demo.PairPrompts, "sampling pairs"));
+        _ownPairs = new(() => Learnable(Pairs));
         _learnedReward = new(LearnReward);
-        _heldOut = new(() => _pipeline.Prefixes(Tokenizer, PrefixSplit.HeldOut, options.Review.HeldOut));
+        _heldOut = new(() => _pipeline.Prefixes(Tokenizer, PrefixSplit.HeldOut, options.Demo.HeldOut));
         _pool = new(SamplePool);
         _curvePairs = new(() => _pipeline.SamplePairs(
-            Sft, Tokenizer, PrefixSplit.Train, ReviewPipeline.PromptsFor(options.LearningCurve[^1]), "sampling the curve's pairs"));
+            Sft, Tokenizer, PrefixSplit.Train, WorldPipeline.PromptsFor(options.LearningCurve[^1]), "sampling the curve's pairs"));
         _heldOutPairs = new(() => _pipeline.SamplePairs(
-            Sft, Tokenizer, PrefixSplit.HeldOut, ReviewPipeline.PromptsFor(options.CurveHeldOut), "sampling held-out pairs"));
+            Sft, Tokenizer, PrefixSplit.HeldOut, WorldPipeline.PromptsFor(options.CurveHeldOut), "sampling held-out pairs"));
     }
 
     public ulong Seed { get; }
 
+    /// <summary>The task.</summary>
+    public World World => _options.Demo.World;
+
     /// <summary>The demonstration's beta.</summary>
-    public double Beta => _options.Review.Beta;
+    public double Beta => _options.Demo.Beta;
 
     public Transformer Sft => _sft.Value.Model;
 
@@ -61,7 +64,7 @@ internal sealed class ExperimentWorld
     public RewardFunction LearnedReward => _learnedReward.Value;
 
     /// <summary>The world's reward on the annotator's scale: the scores that a perfect reward model gives, up to a constant.</summary>
-    public RewardFunction TrueReward => completions => [.. completions.Select(g => ReviewWorld.PreferenceScale * (ReviewWorld.Reward(Text(g)) - 0.5))];
+    public RewardFunction TrueReward => RewardFunctions.Of(new WorldReward(World), Tokenizer, static reward => Dpo.World.PreferenceScale * (reward - 0.5));
 
     /// <summary>Many completions of SFT's model at each of some held-out prefixes, with true and learned rewards: [prefixes][completions].</summary>
     public (double[][] True, double[][] Learned) Pool => _pool.Value;
@@ -74,7 +77,7 @@ internal sealed class ExperimentWorld
         {
             _policies[method] = policy = method == SftMethod ? Sft : LoadOrTrain(Path.Combine("policies", method.ToLowerInvariant()), () => (method switch
             {
-                FrontierArm.Dpo => TrainOnPairs(method, new DpoLoss(_options.Review.Beta)),
+                FrontierArm.Dpo => TrainOnPairs(method, new DpoLoss(_options.Demo.Beta)),
                 FrontierArm.Preferred => TrainOnPairs(method, new SftLoss()),
                 FrontierArm.Ppo => TrainPpo(method, _options.PpoTargets[_options.PpoTargets.Length / 2], LearnedReward),
                 _ => throw new ArgumentException($"no policy of {method} is kept"),
@@ -83,13 +86,32 @@ internal sealed class ExperimentWorld
         return policy;
     }
 
-    /// <summary>A copy of SFT's model, trained on the pairs. The caller frees its weights.</summary>
-    /// <param name="after">Called with the policy and the steps made, after each.</param>
-    public Transformer TrainOnPairs(string name, IPreferenceLoss loss, Action<Transformer, int>? after = null)
+    /// <summary>The pairs of SFT's own samples, as DPO learns from them.</summary>
+    public LearningSet OwnPairs => _ownPairs.Value;
+
+    /// <summary>The first of the pairs, one in <paramref name="divisor"/>, with that many times the passes over them.</summary>
+    public LearningSet Fewer(int divisor) =>
+        OwnPairs with { Pairs = Pairs[..Math.Max(1, Pairs.Length / divisor)], Epochs = OwnPairs.Epochs * divisor };
+
+    /// <summary>Pairs at the same prompts by the same annotator, of completions from elsewhere.</summary>
+    public LearningSet From(PairSource source)
     {
+        var prompts = _options.Demo.PairPrompts;
+        return Learnable(source.Temperature is { } temperature
+            ? _pipeline.SamplePairs(Sft, Tokenizer, PrefixSplit.Train, prompts, $"sampling pairs, {source}", temperature).Pairs
+            : _pipeline.WrittenPairs(Tokenizer, prompts, Seed + WriterSeed).Pairs);
+    }
+
+    /// <summary>A copy of SFT's model, trained on pairs. The caller frees its weights.</summary>
+    /// <param name="after">Called with the policy and the steps made, after each.</param>
+    /// <param name="set">What it learns from; null for SFT's own pairs.</param>
+    public Transformer TrainOnPairs(string name, IPreferenceLoss loss, Action<Transformer, int>? after = null, LearningSet? set = null)
+    {
+        set ??= OwnPairs;
         var policy = Sft.Clone();
-        var task = new DpoTask(policy, Pairs, _reference.Value, loss);
-        _pipeline.Train($"seed {Seed}: {name}", policy, task, _options.Review.Dpo, loss.AtReference, step => after?.Invoke(policy, step.Step + 1));
+        var task = new DpoTask(policy, set.Pairs, set.Reference, loss);
+        var training = _options.Demo.Dpo with { Epochs = set.Epochs };
+        _pipeline.Train($"seed {Seed}: {name}", policy, task, training, loss.AtReference, step => after?.Invoke(policy, step.Step + 1));
         return policy;
     }
 
@@ -98,8 +120,8 @@ internal sealed class ExperimentWorld
     public Transformer TrainPpo(string name, double targetKl, RewardFunction reward, Action<Transformer, int>? after = null)
     {
         var policy = Sft.Clone();
-        var prompts = _pipeline.Prefixes(Tokenizer, PrefixSplit.Train, _options.Review.PairPrompts);
-        var ppo = _options.Ppo with { TargetKl = targetKl, Seed = Seed, MaxTokens = _options.Review.MaxTokens };
+        var prompts = _pipeline.Prefixes(Tokenizer, PrefixSplit.Train, _options.Demo.PairPrompts);
+        var ppo = _options.Ppo with { TargetKl = targetKl, Seed = Seed, MaxTokens = _options.Demo.MaxTokens };
         _log.Stage($"seed {Seed}: {name}", ppo.Iterations);
         new PpoTrainer(policy, Sft, [.. prompts.Select(static p => p.Ids)], Tokenizer.EosId, reward, ppo).Run(
             report =>
@@ -111,24 +133,12 @@ internal sealed class ExperimentWorld
         return policy;
     }
 
-    /// <summary>Steps of a run on the pairs.</summary>
-    public int StepsOnPairs => _options.Review.Dpo.TotalSteps(Pairs.Length);
+    /// <summary>Steps of a run on a set of pairs.</summary>
+    public int StepsOn(LearningSet set) => (_options.Demo.Dpo with { Epochs = set.Epochs }).TotalSteps(set.Pairs.Length);
 
     /// <summary>One sample of the policy at each held-out prefix: reward and KL(policy || SFT), each half of the prefixes by itself.</summary>
-    public FrontierPoint Measure(Transformer policy, int step)
-    {
-        var generation = _pipeline.Generation(Tokenizer, PrefixSplit.HeldOut);
-        ScoredCompletion[] samples =
-        [
-            .. PairSampler.Sample(policy, Tokenizer, _heldOut.Value, 1, generation, new WorldReward(), cancellation: _cancellation).Select(static c => c[0]),
-        ];
-        var kl = PolicyDivergence.Measure(policy, Sft, [.. samples.Select((s, i) => (_heldOut.Value[i].Ids, s.Tokens))], cancellation: _cancellation).Kl;
-        var half = samples.Length / 2;
-        var grammatical = samples.Where((s, i) => s.Ended && ReviewWorld.Accepts(_heldOut.Value[i].Text, s.Text)).Count();
-        return new FrontierPoint(step, Half(0, half), Half(half, samples.Length), (double)grammatical / samples.Length);
-
-        FrontierHalf Half(int from, int to) => FrontierHalf.Of([.. samples[from..to].Select(static s => s.Reward)], kl[from..to].Average());
-    }
+    public FrontierPoint Measure(Transformer policy, int step) => FrontierPoint.Measure(
+        policy, Sft, Tokenizer, _heldOut.Value, _pipeline.Generation(Tokenizer, PrefixSplit.HeldOut), new WorldReward(World), step, World.Accepts, _cancellation);
 
     /// <summary>Held-out prompts, each with the world's own answer.</summary>
     /// <param name="shifted">
@@ -138,9 +148,9 @@ internal sealed class ExperimentWorld
     [
         .. _heldOut.Value.Select((prefix, i) =>
         {
-            var answer = ReviewWorld.SampleContinuation(Seed + AnswerSeed, i);
+            var answer = World.SampleContinuation(prefix.Text, Seed + AnswerSeed, i);
             var cut = shifted ? answer.IndexOf('.') + 1 : 0;
-            return new JudgedPrompt([.. prefix.Ids, .. Tokenizer.EncodeContinuation(answer[..cut])], prefix.Text, answer[..cut], answer[cut..]);
+            return new JudgedPrompt([.. prefix.Ids, .. Tokenizer.EncodeContinuation(answer[..cut])], prefix.Text, answer[..cut], answer[cut..], World.Reward(prefix.Text, answer));
         }),
     ];
 
@@ -149,8 +159,8 @@ internal sealed class ExperimentWorld
     {
         var generation = _pipeline.Generation(Tokenizer, PrefixSplit.HeldOut) with { Sampling = new SamplingOptions(temperature) };
         var samples = PairSampler.Sample(
-            policy, Tokenizer, [.. prompts.Select(static p => (p.Ids, p.Prefix))], 1, generation, new WorldReward(), cancellation: _cancellation);
-        return [.. samples.Select((s, i) => s[0] with { Reward = ReviewWorld.Reward(prompts[i].Begun + s[0].Text) })];
+            policy, Tokenizer, [.. prompts.Select(static p => (p.Ids, p.Prefix))], 1, generation, new WorldReward(World), cancellation: _cancellation);
+        return [.. samples.Select((s, i) => s[0] with { Reward = World.Reward(prompts[i].Prefix, prompts[i].Begun + s[0].Text) })];
     }
 
     /// <summary>Answers as judges see them.</summary>
@@ -162,7 +172,7 @@ internal sealed class ExperimentWorld
         return
         [
             .. answers.Select((a, i) => new JudgedAnswer(
-                a.Text, groups[i].Completions[0].Length, a.Reward, learned[i], a.Ended && ReviewWorld.Accepts(prompts[i].Prefix, a.Text))),
+                a.Text, groups[i].Completions[0].Length, a.Reward, learned[i], a.Ended && World.Accepts(prompts[i].Prefix, a.Text))),
         ];
     }
 
@@ -182,16 +192,19 @@ internal sealed class ExperimentWorld
         double[] learned = [.. RewardScores.Measure(model, RewardTask.Rankings(heldOut), cancellation: _cancellation).Select(static s => s[0] - s[1])];
         model.Weights.Free();
 
-        var loss = new DpoLoss(_options.Review.Beta);
+        var loss = new DpoLoss(_options.Demo.Beta);
         var policy = Sft.Clone();
         var dpo = new DpoTask(policy, pairs, ReferenceLogProbs.Compute(Sft, pairs, cancellation: _cancellation), loss);
-        _pipeline.Train($"seed {Seed}: DPO, {pairs.Length} pairs", policy, dpo, _options.Review.Dpo, DpoLoss.AtReference);
+        _pipeline.Train($"seed {Seed}: DPO, {pairs.Length} pairs", policy, dpo, _options.Demo.Dpo, DpoLoss.AtReference);
         var (p, r) = (ReferenceLogProbs.Compute(policy, heldOut, cancellation: _cancellation), ReferenceLogProbs.Compute(Sft, heldOut, cancellation: _cancellation));
         double[] implied = [.. heldOut.Select((_, i) => loss.Beta * ((double)p.Chosen[i] - r.Chosen[i] - ((double)p.Rejected[i] - r.Rejected[i])))];
         policy.Weights.Free();
         return new RewardCurvePoint(
-            pairs.Length, heldOut.Length, ReviewPipeline.BayesAccuracy(labels), RewardJudgement.Of(learned, labels), RewardJudgement.Of(implied, labels));
+            pairs.Length, heldOut.Length, WorldPipeline.BayesAccuracy(labels), RewardJudgement.Of(learned, labels), RewardJudgement.Of(implied, labels));
     }
+
+    private LearningSet Learnable(PreferencePair[] pairs) =>
+        new(pairs, ReferenceLogProbs.Compute(Sft, pairs, cancellation: _cancellation), _options.Demo.Dpo.Epochs);
 
     private (double[][] True, double[][] Learned) SamplePool()
     {
@@ -199,7 +212,7 @@ internal sealed class ExperimentWorld
         var generation = _pipeline.Generation(Tokenizer, PrefixSplit.HeldOut);
         _log.Stage($"seed {Seed}: the pool for best-of-N", _options.PoolPrefixes * _options.PoolCompletions);
         var pool = PairSampler.Sample(
-            Sft, Tokenizer, prefixes, _options.PoolCompletions, generation, new WorldReward(), n => _log.Advance(n), _cancellation);
+            Sft, Tokenizer, prefixes, _options.PoolCompletions, generation, new WorldReward(World), n => _log.Advance(n), _cancellation);
         return (
             [.. pool.Select(static completions => completions.Select(static c => c.Reward).ToArray())],
             [.. pool.Select((completions, i) => LearnedReward([.. completions.Select(c => new PromptGroup(prefixes[i].Ids, [c.Tokens]))]))]);
@@ -207,7 +220,7 @@ internal sealed class ExperimentWorld
 
     private (Transformer Model, ITokenizer Tokenizer) LoadOrTrain(string name, Func<(Transformer Model, ITokenizer Tokenizer)> train)
     {
-        var folder = Path.Combine(_options.Out, $"seed-{Seed}", name);
+        var folder = Path.Combine(_options.Folder, $"seed-{Seed}", name);
         if (!Directory.Exists(folder))
         {
             var (trained, tokenizer) = train();
@@ -231,11 +244,5 @@ internal sealed class ExperimentWorld
         _pipeline.Train($"seed {Seed}: the reward model", model, new RewardTask(model, rankings), _options.RewardModel, RankingLoss.AtEqualScores(2));
         var mean = RewardScores.Measure(model, rankings, cancellation: _cancellation).Average(static s => s.Average());
         return completions => [.. RewardScores.Measure(model, completions, cancellation: _cancellation).Select(s => s[0] - mean)];
-    }
-
-    private string Text(PromptGroup group)
-    {
-        var ids = group.Completions[0];
-        return Tokenizer.DecodeContinuation(ids[^1] == Tokenizer.EosId ? ids.AsSpan(..^1) : ids);
     }
 }

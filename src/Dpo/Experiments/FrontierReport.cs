@@ -12,34 +12,37 @@ internal static class FrontierReport
     private const double CurveRange = 1.5;
 
     /// <summary>The best reward of each method within bounds on the KL.</summary>
-    public static ExperimentReport Of(IReadOnlyList<FrontierRun> runs, ExperimentOptions options)
+    /// <param name="name">The experiment's.</param>
+    /// <param name="runs">Best-of-N among them.</param>
+    /// <param name="klBounds">In nats a sequence, ascending.</param>
+    public static ExperimentReport Of(string name, IReadOnlyList<FrontierRun> runs, double[] klBounds)
     {
         var methods = runs.GroupBy(static run => run.Method).ToList();
         // The best of one sample is SFT.
-        var sft = Cell(Chosen(runs.Where(static run => run.Method == FrontierArm.BestOf), 0));
+        var sft = Cell(Chosen(runs.Where(static run => run.Method is FrontierArm.BestOf or FrontierArm.BestOfTrue), 0));
         var rewards = ExperimentReport.Table(
-            ["method", .. options.KlBounds.Select(static bound => $"KL <= {ExperimentReport.Number(bound)}")],
+            ["method", .. klBounds.Select(static bound => $"KL <= {ExperimentReport.Number(bound)}")],
             [
-                [ExperimentWorld.SftMethod, .. options.KlBounds.Select(_ => sft)],
-                .. methods.Select(method => (string[])[method.Key, .. options.KlBounds.Select(bound => Cell(Chosen(method, bound)))]),
+                [ExperimentWorld.SftMethod, .. klBounds.Select(_ => sft)],
+                .. methods.Select(method => (string[])[method.Key, .. klBounds.Select(bound => Cell(Chosen(method, bound)))]),
             ]);
         var choices = ExperimentReport.Table(
             ["method", "bound", "chosen"],
-            methods.SelectMany(method => options.KlBounds.Select(
+            methods.SelectMany(method => klBounds.Select(
                 bound => (string[])[method.Key, ExperimentReport.Number(bound), string.Join("; ", Chosen(method, bound).Select(Choice))])));
         return new ExperimentReport(
-            ExperimentRun.Frontier,
+            name,
             $"""
             Best mean true reward within a bound on KL(policy || SFT), in nats a sequence. Policies are chosen on half of the prefixes, figures are those of the other half.
 
             {rewards}
-            What was chosen, with the KL and the share that the grammar accepts:
+            What was chosen, with the KL and, where there is a grammar, the share that it accepts:
 
             {choices}
             """,
             LineChart.Draw(
                 "mean true reward within a bound on the KL to SFT", "KL bound, nats a sequence",
-                [.. methods.Select(method => new ChartLine(method.Key, Curve(method, options.KlBounds[^1] * CurveRange)))], ExperimentReport.Marks));
+                [.. methods.Select(method => new ChartLine(method.Key, Curve(method, klBounds[^1] * CurveRange)))], ExperimentReport.Marks));
     }
 
     /// <summary>Best-of-N by N.</summary>

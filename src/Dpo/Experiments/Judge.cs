@@ -47,9 +47,9 @@ internal sealed record Judge(string Name, Func<JudgedAnswer, double> Criterion, 
         double Draw(int what) => Philox.Uniform(address.Seed, RandomPurpose.Preference, 1 + address.Matchup, address.Prompt, (2 * address.Judge) + what);
     }
 
-    private static double TrueReward(JudgedAnswer answer) => ReviewWorld.PreferenceScale * answer.Reward;
+    private static double TrueReward(JudgedAnswer answer) => World.PreferenceScale * answer.Reward;
 
-    private static double Grammar(JudgedAnswer answer) => answer.Grammatical ? 0 : -ReviewWorld.PreferenceScale * Ungrammatical;
+    private static double Grammar(JudgedAnswer answer) => answer.Grammatical ? 0 : -World.PreferenceScale * Ungrammatical;
 
     private static double Words(JudgedAnswer answer) => answer.Text.ToLowerInvariant().Split(' ', StringSplitOptions.RemoveEmptyEntries)
         .Sum(static word => Math.Sign(ReviewWorldRules.Valence.GetValueOrDefault(word.Trim('.', ','))));

@@ -21,7 +21,7 @@ internal static class WinRateExperiments
     public static WinRatePoint[] TrainingCurve(ExperimentWorld world)
     {
         var prompts = world.JudgedPrompts(shifted: false);
-        HashSet<int> at = [.. Enumerable.Range(1, CurvePoints).Select(i => Math.Max(1, i * world.StepsOnPairs / CurvePoints))];
+        HashSet<int> at = [.. Enumerable.Range(1, CurvePoints).Select(i => Math.Max(1, i * world.StepsOn(world.OwnPairs) / CurvePoints))];
         List<WinRatePoint> points = [.. At(world.Sft, 0)];
         world.TrainOnPairs(FrontierArm.Dpo, new DpoLoss(world.Beta), (policy, step) =>
         {

@@ -16,6 +16,6 @@ internal sealed record WinRatePoint(string Method, int Step, double Temperature,
         double[] rewards = [.. answers.Select(static a => a.Reward)];
         return new WinRatePoint(
             method, step, temperature, Statistics.WinRate(rewards, [.. prompts.Select(static p => p.AnswerReward)]), rewards.Average(),
-            answers.Zip(prompts, static (a, p) => a.Ended && ReviewWorld.Accepts(p.Prefix, p.Begun + a.Text)).Average(static ok => ok ? 1.0 : 0));
+            answers.Zip(prompts, (a, p) => a.Ended && world.World.Accepts(p.Prefix, p.Begun + a.Text)).Average(static ok => ok ? 1.0 : 0));
     }
 }

@@ -8,14 +8,14 @@ public interface IReward
     double Score(string prompt, string continuation);
 }
 
-/// <summary>The true reward of the review world, in (0, 1).</summary>
-public sealed class WorldReward : IReward
+/// <summary>The true reward of a world, in [0, 1].</summary>
+public sealed class WorldReward(World world) : IReward
 {
-    public string Name => "world";
+    public string Name => world == World.Reviews ? "world" : "world:" + world.Name;
 
-    public double Score(string prompt, string continuation) => ReviewWorld.Reward(continuation);
+    public double Score(string prompt, string continuation) => world.Reward(prompt, continuation);
 
     /// <summary>Share of samples that ended and that the world's grammar accepts after their prefixes.</summary>
-    public static double GrammaticalShare(IEnumerable<string> prefixes, IEnumerable<ScoredCompletion> samples) =>
-        samples.Zip(prefixes, static (sample, prefix) => sample.Ended && ReviewWorld.Accepts(prefix, sample.Text)).Average(static ok => ok ? 1.0 : 0.0);
+    public double GrammaticalShare(IEnumerable<string> prefixes, IEnumerable<ScoredCompletion> samples) =>
+        samples.Zip(prefixes, (sample, prefix) => sample.Ended && world.Accepts(prefix, sample.Text)).Average(static ok => ok ? 1.0 : 0.0);
 }

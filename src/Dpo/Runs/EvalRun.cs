@@ -72,16 +72,16 @@ public static class EvalRun
             ("reference_distinct_2", c.ReferenceDistinct2),
             ("policy_truncated", c.PolicyTruncated),
             ("reference_truncated", c.ReferenceTruncated),
-            .. run.Reward is WorldReward ? Grammatical() : [],
+            .. run.Reward is WorldReward world ? Grammatical(world) : [],
         ];
 
-        IEnumerable<(string, double)> Grammatical()
+        IEnumerable<(string, double)> Grammatical(WorldReward world)
         {
             var prefixes = prompts.Select(static p => p.Text);
             return
             [
-                ("policy_grammatical", WorldReward.GrammaticalShare(prefixes, c.PolicySamples)),
-                ("reference_grammatical", WorldReward.GrammaticalShare(prefixes, c.ReferenceSamples)),
+                ("policy_grammatical", world.GrammaticalShare(prefixes, c.PolicySamples)),
+                ("reference_grammatical", world.GrammaticalShare(prefixes, c.ReferenceSamples)),
             ];
         }
 

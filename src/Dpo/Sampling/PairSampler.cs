@@ -41,7 +41,7 @@ public sealed record PairSamplerOptions
     public Labelling Labelling { get; init; } = Labelling.Ranked;
 
     /// <summary>The factor on the reward in Bradley-Terry labels.</summary>
-    public double Scale { get; init; } = ReviewWorld.PreferenceScale;
+    public double Scale { get; init; } = World.PreferenceScale;
 
     public required GenerationOptions Generation { get; init; }
 }

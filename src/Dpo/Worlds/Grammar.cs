@@ -86,10 +86,10 @@ public sealed class Grammar
     public double Entropy(string symbol) =>
         Sum(symbol, 0, a => -Math.Log(a.Probability) + a.Symbols.Sum(Entropy));
 
-    /// <summary>Expected number of words; a full stop or comma is no word.</summary>
+    /// <summary>Expected number of words; punctuation is no word.</summary>
     public double MeanLength(string symbol) => Sum(symbol, IsPunctuation(symbol) ? 0 : 1, a => a.Symbols.Sum(MeanLength));
 
-    /// <summary>Fewest and most words that a derivation can have; a full stop or comma is no word.</summary>
+    /// <summary>Fewest and most words that a derivation can have; punctuation is no word.</summary>
     public (int Shortest, int Longest) Lengths(string symbol)
     {
         if (!rules.TryGetValue(symbol, out var alternatives))
@@ -105,11 +105,11 @@ public sealed class Grammar
     public double Count(string symbol) =>
         rules.TryGetValue(symbol, out var alternatives) ? alternatives.Sum(a => a.Symbols.Aggregate(1.0, (n, s) => n * Count(s))) : 1;
 
-    /// <summary>Every word that <paramref name="symbol"/> can derive, full stop and comma included.</summary>
+    /// <summary>Every word that <paramref name="symbol"/> can derive, punctuation included.</summary>
     public IEnumerable<string> Words(string symbol) =>
         (rules.TryGetValue(symbol, out var alternatives) ? alternatives.SelectMany(a => a.Symbols.SelectMany(Words)) : [symbol]).Distinct();
 
-    internal static bool IsPunctuation(string word) => word is "." or ",";
+    internal static bool IsPunctuation(string word) => word is "." or "," or "?";
 
     private double Sum(string symbol, double word, Func<Alternative, double> value) =>
         rules.TryGetValue(symbol, out var alternatives) ? alternatives.Sum(a => a.Probability * value(a)) : word;

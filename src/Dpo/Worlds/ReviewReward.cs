@@ -36,7 +36,7 @@ internal static class ReviewReward
         string before = "", beforeThat = "";
         foreach (var part in text.ToLowerInvariant().Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
         {
-            var word = part.Trim('.', ',', '!', '?', ';', ':', '"');
+            var word = Language.Bare(part);
             worded |= word.Length > 0;
             if (ReviewWorldRules.Valence.TryGetValue(word, out var valence) && counted.Add(word))
             {

@@ -3,16 +3,16 @@ using TinyDpo.Models;
 
 namespace TinyDpo.Dpo;
 
-/// <summary>Pairs of a model's own samples in the review world.</summary>
+/// <summary>Pairs in a world.</summary>
 /// <param name="Rows">The same as rows of a file.</param>
 /// <param name="LabelProbabilities">For each the probability that the annotator gives this label.</param>
-public sealed record ReviewPairs(PreferencePair[] Pairs, IEnumerable<PreferenceRow> Rows, double[] LabelProbabilities);
+public sealed record WorldPairs(PreferencePair[] Pairs, IEnumerable<PreferenceRow> Rows, double[] LabelProbabilities);
 
-/// <summary>What demonstration and experiments do in the review world alike: tokenizer, SFT, prefixes, pairs of a model's own samples.</summary>
-internal sealed class ReviewPipeline(DemoOptions options, IRunLog log, CancellationToken cancellation)
+/// <summary>What demonstration and experiments do alike in a world: tokenizer, SFT, prefixes, pairs of a model's own samples.</summary>
+internal sealed class WorldPipeline(DemoOptions options, IRunLog log, CancellationToken cancellation)
 {
-    // Reviews that the tokenizer is trained on; their indices are those of the first SFT reviews.
-    private const int TokenizerReviews = 2000;
+    // Texts that the tokenizer is trained on; their indices are those of the first of SFT.
+    private const int TokenizerTexts = 2000;
 
     private const int CompletionsPerPrompt = 4;
 
@@ -27,11 +27,11 @@ internal sealed class ReviewPipeline(DemoOptions options, IRunLog log, Cancellat
     public ByteLevelTokenizer TrainTokenizer()
     {
         log.Stage("training the tokenizer", 1);
-        var text = string.Join('\n', Enumerable.Range(0, TokenizerReviews).Select(i => ReviewWorld.SampleReview(options.Seed, i)));
+        var text = string.Join('\n', Enumerable.Range(0, TokenizerTexts).Select(i => options.World.SampleText(options.Seed, i)));
         return BytePairTrainer.Train(text, options.VocabSize, ["<|endoftext|>"]);
     }
 
-    /// <summary>A model trained from scratch on the world's own reviews.</summary>
+    /// <summary>A model trained from scratch on the world's own texts.</summary>
     /// <param name="report">Called after each step.</param>
     public Transformer TrainSft(IBackend backend, ITokenizer tokenizer, Action<StepReport>? report = null)
     {
@@ -54,9 +54,9 @@ internal sealed class ReviewPipeline(DemoOptions options, IRunLog log, Cancellat
         model.Initialise(options.Seed);
         SftExample[] examples =
         [
-            .. Enumerable.Range(0, options.SftReviews).Select(i =>
+            .. Enumerable.Range(0, options.SftTexts).Select(i =>
             {
-                var (prefix, continuation) = ReviewWorld.Sample(options.Seed, i);
+                var (prefix, continuation) = options.World.Sample(options.Seed, i);
                 return new SftExample(i, tokenizer.Encode(prefix), [.. tokenizer.EncodeContinuation(continuation), tokenizer.EosId]);
             }),
         ];
@@ -80,27 +80,41 @@ internal sealed class ReviewPipeline(DemoOptions options, IRunLog log, Cancellat
             firstLoss, cancellation);
     }
 
-    /// <summary>
-    /// Pairs of the model's own samples, labelled by Bradley-Terry on the true reward.
-    /// </summary>
-    public ReviewPairs SamplePairs(
-        Transformer model, ITokenizer tokenizer, PrefixSplit split, int prompts, string stage)
+    /// <summary>Pairs of the model's own samples, labelled by Bradley-Terry on the true reward.</summary>
+    public WorldPairs SamplePairs(
+        Transformer model, ITokenizer tokenizer, PrefixSplit split, int prompts, string stage, double temperature = 1)
     {
         log.Stage(stage, prompts * CompletionsPerPrompt);
         var prefixes = Prefixes(tokenizer, split, prompts);
-        var sampling = new PairSamplerOptions
-        {
-            CompletionsPerPrompt = CompletionsPerPrompt,
-            Pairing = Pairing.All,
-            Labelling = Labelling.BradleyTerry,
-            Generation = Generation(tokenizer, split),
-        };
+        var generation = Generation(tokenizer, split) with { Sampling = new SamplingOptions(temperature) };
         var completions = PairSampler.Sample(
-            model, tokenizer, prefixes, CompletionsPerPrompt, sampling.Generation, new WorldReward(), n => log.Advance(n), cancellation);
-        SampledPair[] sampled = [.. PairSampler.Pair(completions, sampling)];
-        return new ReviewPairs(
+            model, tokenizer, prefixes, CompletionsPerPrompt, generation, new WorldReward(options.World), n => log.Advance(n), cancellation);
+        return Pair(prefixes, completions, generation);
+    }
+
+    /// <summary>Pairs of the world's own continuations at the same prefixes, labelled in the same way.</summary>
+    /// <param name="seed">Of the continuations.</param>
+    public WorldPairs WrittenPairs(ITokenizer tokenizer, int prompts, ulong seed)
+    {
+        var prefixes = Prefixes(tokenizer, PrefixSplit.Train, prompts);
+        return Pair(prefixes, [.. prefixes.Select((_, i) => Enumerable.Range(0, CompletionsPerPrompt).Select(k => Written(i, k)).ToArray())], Generation(tokenizer, PrefixSplit.Train));
+
+        ScoredCompletion Written(int prompt, int completion)
+        {
+            var text = options.World.SampleContinuation(prefixes[prompt].Text, seed, (prompt * CompletionsPerPrompt) + completion);
+            return new ScoredCompletion([.. tokenizer.EncodeContinuation(text), tokenizer.EosId], text, true, options.World.Reward(prefixes[prompt].Text, text));
+        }
+    }
+
+    private static WorldPairs Pair((int[] Ids, string Text)[] prefixes, ScoredCompletion[][] completions, GenerationOptions generation)
+    {
+        SampledPair[] sampled =
+        [
+            .. PairSampler.Pair(completions, new PairSamplerOptions { Pairing = Pairing.All, Labelling = Labelling.BradleyTerry, Generation = generation }),
+        ];
+        return new WorldPairs(
             [.. sampled.Select((p, i) => new PreferencePair(i, prefixes[p.Prompt].Ids, p.Chosen.Tokens, p.Rejected.Tokens))],
-            sampled.Select(p => PreferenceRow.Of(prefixes[p.Prompt], p)), [.. sampled.Select(static p => ReviewWorld.PreferenceProbability(p.Chosen.Reward, p.Rejected.Reward))]);
+            sampled.Select(p => PreferenceRow.Of(prefixes[p.Prompt], p)), [.. sampled.Select(static p => World.PreferenceProbability(p.Chosen.Reward, p.Rejected.Reward))]);
     }
 
     /// <summary>The most that any judge's accuracy can be expected to be, given the probability of each pair's label.</summary>
@@ -108,7 +122,7 @@ internal sealed class ReviewPipeline(DemoOptions options, IRunLog log, Cancellat
 
     public (int[] Ids, string Text)[] Prefixes(ITokenizer tokenizer, PrefixSplit split, int count) =>
     [
-        .. Enumerable.Range(0, count).Select(i => ReviewWorld.SamplePrefix(options.Seed + 2, i, split)).Select(text => (tokenizer.Encode(text), text)),
+        .. Enumerable.Range(0, count).Select(i => options.World.SamplePrefix(options.Seed + 2, i, split)).Select(text => (tokenizer.Encode(text), text)),
     ];
 
     public GenerationOptions Generation(ITokenizer tokenizer, PrefixSplit split) =>
