@@ -52,7 +52,7 @@ internal sealed class BadUsageTests
     [TestCase(Sft, "--model", "--config")]
     [TestCase(Sft + "--model M --config C --tokenizer T", "--model", "--config")]
     [TestCase(Sft + "--config C", "--tokenizer")]
-    [TestCase(Pairs + "--reward sentiment", "--reward", "world, lexicon:FILE or model:DIR", "'sentiment'")]
+    [TestCase(Pairs + "--reward sentiment", "--reward", "world, world:summaries, world:dialogue, lexicon:FILE or model:DIR", "'sentiment'")]
     [TestCase(Pairs + "--reward lexicon:", "--reward")]
     [TestCase(Pairs + "--reward world --scale 3", "--scale", "--labels ranked")]
     [TestCase(Pairs + "--reward world --pairing some", "--pairing", "best-worst, all")]
