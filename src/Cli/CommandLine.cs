@@ -62,7 +62,7 @@ public static class CommandLine
         }
         catch (OutOfMemoryException)
         {
-            Complain("out of memory: close other programs, or give smaller batches (--token-budget where the command has it)");
+            Complain("out of memory: close other programs, or give smaller batches (--token-budget, --gradient-checkpointing; --dry-run says what is needed)");
             return Failure;
         }
         catch (Exception e) when (Environment.GetEnvironmentVariable("TINYDPO_TRACE") is null)
