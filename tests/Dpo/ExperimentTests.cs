@@ -233,11 +233,7 @@ internal sealed class ExperimentTests
         var tokenizer = BytePairTrainer.Train(text, 500, ["<|endoftext|>"]);
         using (var backend = new CpuBackend(1))
         {
-            var model = TinyModels.Create(backend, new ModelConfig
-            {
-                VocabSize = tokenizer.VocabSize, HiddenSize = 8, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4, IntermediateSize = 12,
-                MaxPositions = 64, RopeTheta = 10000, NormEpsilon = 1e-5, TieEmbeddings = true,
-            });
+            var model = TinyModels.Create(backend, TinyModels.Config(vocabulary: tokenizer.VocabSize));
             ModelFile.Save(_folder.File("model"), model, tokenizer);
         }
         // What a word is worth does not matter, as long as samples differ.
