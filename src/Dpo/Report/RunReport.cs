@@ -14,7 +14,7 @@ public static class RunReport
     private const int Marks = 16, LossMarks = 5;
 
     // What no chart is made of: the axis itself, and what says more of the machine than of the run.
-    private static readonly string[] s_notDrawn = ["epoch", "tokens", "num_tokens", "tokens/s"];
+    private static readonly string[] s_notDrawn = ["epoch", "tokens", "num_tokens", "tokens/s", "mfu"];
 
     // Metrics that belong on one chart, under its title; any other has a chart of its own.
     private static readonly (string Title, string[] Metrics)[] s_together =

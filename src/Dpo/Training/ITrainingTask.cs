@@ -5,6 +5,9 @@ namespace TinyDpo.Dpo;
 /// <summary>What a batch gave: its metrics by name, in the order in which they are written, and the tokens it ran through.</summary>
 public sealed record BatchResult(IReadOnlyList<(string Name, double Value)> Metrics, int Tokens)
 {
+    /// <summary>Floating-point operations that the step needs: <see cref="StepFlops"/>; null where they are not counted.</summary>
+    public long? Flops { get; init; }
+
     public double Loss => Metrics.First(static m => m.Name == "loss").Value;
 }
 

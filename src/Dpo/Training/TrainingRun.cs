@@ -24,6 +24,7 @@ public sealed class TrainingRun
     private readonly BatchOrder _order;
     private readonly LearningRateSchedule _schedule;
     private readonly CheckpointFolder? _checkpoints;
+    private double? _peak; // floating-point operations a second that the processor can do
     private long? _tokens; // of the steps made, those before a checkpoint too
 
     /// <param name="model">Trained in place.</param>
@@ -104,7 +105,18 @@ public sealed class TrainingRun
             ("tokens", result.Tokens),
             ("num_tokens", _tokens.Value),
             ("tokens/s", result.Tokens / seconds),
+            .. Utilisation(result.Flops, seconds),
         ]);
+    }
+
+    /// <summary>mfu, model FLOPs utilisation (Chowdhery et al. 2022), where the operations are counted and the processor's peak can be measured.</summary>
+    private IEnumerable<(string Name, double Value)> Utilisation(long? flops, double seconds)
+    {
+        if (flops is { } needed && _model.Backend is CpuBackend cpu)
+        {
+            _peak ??= cpu.MeasurePeak();
+            yield return ("mfu", needed / seconds / _peak.Value);
+        }
     }
 
     private void Check(int step, double loss, double? firstLoss)
