@@ -40,7 +40,12 @@ public sealed unsafe partial class CpuBackend
                 Real* z = s.z + ((long)r * s.vocabulary);
                 var shift = Vector256.Create(logSumExp[r]);
                 var scale = Vector256.Create(-d[r]);
-                for (var j = 0; j < s.vocabulary; j += Lanes)
+                var j = 0;
+                for (; Vector512.IsHardwareAccelerated && j <= s.vocabulary - Vector512<Real>.Count; j += Vector512<Real>.Count)
+                {
+                    (VectorMath.Exp(Vector512.Load(z + j) - Vector512.Create(logSumExp[r])) * -d[r]).Store(z + j);
+                }
+                for (; j < s.vocabulary; j += Lanes)
                 {
                     var count = s.vocabulary - j;
                     VectorRow.Store(VectorMath.Exp(VectorRow.Load(z + j, count) - shift) * scale, z + j, count);
@@ -102,16 +107,34 @@ public sealed unsafe partial class CpuBackend
     /// <summary>log sum_j exp(z_j), shifted by the largest z so that nothing overflows. An infinite or NaN logit gives NaN.</summary>
     private static Real LogSumExp(Real* z, int length)
     {
+        // Whether a NaN is taken for the highest or passed over: the sum has it.
         var highest = Vector256.Create(Real.NegativeInfinity);
-        for (var j = 0; j < length; j += Lanes)
+        var wide = Vector512.IsHardwareAccelerated ? length - (length % Vector512<Real>.Count) : 0;
+        if (wide > 0)
+        {
+            var highest512 = Vector512.Create(Real.NegativeInfinity);
+            for (var i = 0; i < wide; i += Vector512<Real>.Count)
+            {
+                highest512 = Vector512.MaxNative(highest512, Vector512.Load(z + i));
+            }
+            highest = Vector256.MaxNative(highest512.GetLower(), highest512.GetUpper());
+        }
+        for (var j = wide; j < length; j += Lanes)
         {
             var count = length - j;
-            highest = Vector256.MaxNumber(highest, VectorRow.Load(z + j, count, Real.NegativeInfinity));
+            highest = Vector256.MaxNative(highest, VectorRow.Load(z + j, count, Real.NegativeInfinity));
         }
         var max = VectorRow.Max(highest);
         var shift = Vector256.Create(max);
         var total = Vector256<Real>.Zero;
-        for (var j = 0; j < length; j += Lanes)
+        for (var i = 0; i < wide; i += Vector512<Real>.Count)
+        {
+            var terms = VectorMath.Exp(Vector512.Load(z + i) - Vector512.Create(max));
+            // The order of the narrower loop.
+            total += terms.GetLower();
+            total += terms.GetUpper();
+        }
+        for (var j = wide; j < length; j += Lanes)
         {
             var count = length - j;
             total += VectorRow.Mask(VectorMath.Exp(VectorRow.Load(z + j, count) - shift), count);
