@@ -42,6 +42,18 @@ public class LoraCommandTests
             .AssertFails(1, "holds adapters", "tinydpo merge");
     }
 
+    [TestCase("out")]
+    [TestCase("out.partial")]
+    [TestCase("out.old")]
+    public void MergingDeletesNothingOfAnyone(string folder)
+    {
+        var notes = _folder.File($"{folder}/notes.txt");
+        Directory.CreateDirectory(_folder.File(folder));
+        File.WriteAllText(notes, "mine");
+        CommandLineRun.Of("merge", "--model", _folder.File("base"), "--out", _folder.File("out")).AssertFails(1, folder, "not empty", "choose another folder");
+        Assert.That(File.ReadAllText(notes), Is.EqualTo("mine"));
+    }
+
     [Test]
     public void AnOptionOfAdaptersThatAreNotTrainedIsRefused()
     {

@@ -71,6 +71,24 @@ public class PairExplainerTests
         }
     }
 
+    /// <summary>A loss within another is not taken for DPO.</summary>
+    [Test]
+    public void TheWeightOfAnotherLossIsItsDerivative()
+    {
+        using var backend = new CpuBackend(1);
+        var (policy, reference, pair) = (TinyModels.Create(backend, seed: 3), TinyModels.Create(backend, seed: 4), TinyModels.Pairs(1)[0]);
+        IPreferenceLoss[] losses =
+        {
+            LossCatalog.Create("sigmoid", new LossSettings { ReferenceFree = true }), LossCatalog.Create("sigmoid:2", new LossSettings { WithoutWeight = true }),
+            new DpoLoss(Beta, LabelSmoothing: 0.4), LossCatalog.Create("ipo", new LossSettings()),
+        };
+        foreach (var loss in losses)
+        {
+            var e = Explainer(policy, reference, 1e-3, loss).Explain(pair, tokens: false);
+            Assert.That(e.Weight, Is.EqualTo(-e.Score.LossByChosenLogProb), $"{loss}");
+        }
+    }
+
     [Test]
     public void APlainStepMovesByTheFormulaAndLeavesTheWeights()
     {

@@ -51,12 +51,12 @@ internal static class DryRun
         });
         if (!quiet)
         {
-            Print(needs, memory, seconds, remedies);
+            Print(needs, memory, seconds, fits, remedies);
         }
         return CommandLine.Success;
     }
 
-    private static void Print(RunNeeds needs, long memory, double? seconds, IReadOnlyList<string> remedies)
+    private static void Print(RunNeeds needs, long memory, double? seconds, bool fits, IReadOnlyList<string> remedies)
     {
         var table = new Table().RoundedBorder().AddColumn("").AddColumn(new TableColumn("MiB").RightAligned());
         table.AddRow("parameters", MiB(needs.Parameters));
@@ -70,13 +70,13 @@ internal static class DryRun
         AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error) }).Write(table);
         Console.Error.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{needs.Examples} examples, {needs.Epochs} epochs, {needs.Steps} steps of {needs.FlopsPerStep / 1e9:0.###} GFLOP."));
+            $"Examples: {needs.Examples}, epochs: {needs.Epochs}, steps: {needs.Steps}, each of {needs.FlopsPerStep / 1e9:0.###} GFLOP."));
         if (seconds is { } estimate)
         {
             Console.Error.WriteLine(string.Create(
                 CultureInfo.InvariantCulture, $"An estimate, at the processor's peak, which no real step reaches: {estimate:0.####} s a step, {estimate * needs.Steps:0} s in all."));
         }
-        Console.Error.WriteLine(remedies.Count == 0 ? "It fits." : "It does not fit. What would help:");
+        Console.Error.WriteLine(fits ? "It fits." : remedies.Count == 0 ? "It does not fit." : "It does not fit. What would help:");
         foreach (var remedy in remedies)
         {
             Console.Error.WriteLine($"  {remedy}");

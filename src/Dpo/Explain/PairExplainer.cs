@@ -48,12 +48,20 @@ public sealed class PairExplainer
         var (step, after) = StepAndUndo(pair);
         var (chosenNorm, rejectedNorm) = (Norm(chosen), Norm(rejected));
         return new PairExplanation(
-            pair.Line, score, _loss is UnweightedDpoLoss ? _loss.Beta / 2 : WeightQuantiles.Weight(_loss.Beta, score.Margin), chosenNorm, rejectedNorm,
+            pair.Line, score, Weight(score), chosenNorm, rejectedNorm,
             chosenNorm > 0 && rejectedNorm > 0 ? Dot(chosen, rejected) / (chosenNorm * rejectedNorm) : null,
             Norm(whole), Dot(chosen, step), Dot(rejected, step),
             (double)after.Chosen[0] - before.Chosen[0], (double)after.Rejected[0] - before.Rejected[0],
             tokens ? Tokens(pair, score, whole) : null);
     }
+
+    // DPO's own in double, from the margin; any other loss's as its derivative says, in whatever it is wrapped.
+    private double Weight(PairScore score) => _loss switch
+    {
+        UnweightedDpoLoss => _loss.Beta / 2,
+        DpoLoss { LabelSmoothing: 0 } => WeightQuantiles.Weight(_loss.Beta, score.Margin),
+        _ => -score.LossByChosenLogProb,
+    };
 
     private static ReferenceLogProbs LogProbs(Transformer model, PreferencePair pair) => ReferenceLogProbs.Compute(model, [pair]);
 

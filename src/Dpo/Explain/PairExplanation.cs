@@ -26,7 +26,7 @@ public sealed record TokenExplanation(
 /// </summary>
 /// <param name="Line">The pair's line in its file.</param>
 /// <param name="Score">Log-probs, implicit rewards, margin, the loss and its derivatives by both log-probs.</param>
-/// <param name="Weight">beta sigma(-margin): how wrong the implicit rewards order the pair; beta / 2 without the weight. Another loss at hand may weigh otherwise; see the score's derivatives.</param>
+/// <param name="Weight">beta sigma(-margin): how wrong the implicit rewards order the pair; beta / 2 without the weight. Of another loss minus its derivative by log pi(y_w).</param>
 /// <param name="ChosenGradientNorm">|grad log pi(y_w)|, L2 over all weights.</param>
 /// <param name="RejectedGradientNorm">|grad log pi(y_l)|.</param>
 /// <param name="Cosine">Of the angle between those two; null where one is 0.</param>

@@ -46,14 +46,19 @@ public static class RunReport
         html.Append("<nav aria-label=\"Contents\"><a href=\"#training\">Training</a> <a href=\"#tokens\">Tokens</a> <a href=\"#samples\">Samples</a> <a href=\"#losses\">Losses</a> <a href=\"#configuration\">Configuration</a></nav>\n<main id=\"main\">\n");
         Training(html, series);
         Section(html, "tokens", "Tokens", "The log-ratio of policy to reference for each token: blue where the policy finds it likelier, orange where less likely. Point at a token, or step through them with Tab. The number is the sum, in nats.",
-            examples.SelectMany(static e => e.Examples!.Pairs).Select(TokenHeatMap.Draw), "No run wrote any.");
+            OfEach(static e => e.Pairs.Select(TokenHeatMap.Draw)), "No run wrote any.");
         Section(html, "samples", "Samples before and after", "The same prompt, continued by the reference and by the policy.",
-            examples.SelectMany(static e => e.Examples!.Samples).Select(Sample), "No run wrote any.");
+            OfEach(static e => e.Samples.Select(Sample)), "No run wrote any.");
         Section(html, "losses", "Losses and their derivatives",
             $"Each loss at its defaults over the margin of one pair, completions of {LossCurve.Tokens} tokens, the reference's log-probs {LossCurve.ReferenceLogProb}. Computed by the code that trains. A loss that needs other pairs' completions (kto) has no such curve.",
             [losses], "");
         Section(html, "configuration", "Configuration and versions", $"TinyDpo {Version()}, {Html.Escape(RuntimeInformation.FrameworkDescription)}.", folders.SelectMany(Files), "");
         return html.Append("</main></body></html>\n").ToString();
+
+        // Under the name of its run, where there are several.
+        IEnumerable<string> OfEach(Func<RunExamples, IEnumerable<string>> parts) => examples.SelectMany(e => folders.Count > 1
+            ? parts(e.Examples!).Prepend($"<h3>{Html.Escape(e.Name)}</h3>\n")
+            : parts(e.Examples!));
     }
 
     /// <summary>The charts of the losses.</summary>

@@ -12,9 +12,10 @@ public static class MergeRun
     /// <param name="format">Of the weights in the file.</param>
     /// <param name="maxShardBytes">See <see cref="ShardedWriter"/>.</param>
     /// <param name="backend">The device.</param>
-    /// <exception cref="InputException">Bad input, or the folder cannot be written.</exception>
+    /// <exception cref="InputException">Bad input, or the folder cannot be written, or is there and not empty.</exception>
     public static void Run(string path, string? tokenizer, string output, NumberFormat format, long maxShardBytes, IBackend backend)
     {
+        AtomicFolder.RequireUnused(output);
         var (model, loaded) = ModelFile.Load(path, backend, tokenizer);
         model.MergeAdapters();
         ModelFile.Save(output, model, loaded, format, maxShardBytes);

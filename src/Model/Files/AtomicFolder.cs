@@ -48,6 +48,22 @@ public static class AtomicFolder
         Delete(old);
     }
 
+    /// <summary>For a folder that somebody names, who may have other things in it: what <see cref="Write"/> would delete must not be there.</summary>
+    /// <exception cref="InputException">The folder is there and not empty, or one with the name that it has while it is written or replaced.</exception>
+    public static void RequireUnused(string folder)
+    {
+        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        foreach (var taken in new[] { target, target + Partial, target + Old })
+        {
+            var used = false;
+            Guard(taken, "cannot be read", () => used = Directory.Exists(taken) && Directory.EnumerateFileSystemEntries(taken).Any());
+            if (used)
+            {
+                throw new InputException(taken, null, "is there and not empty", "choose another folder, or delete it");
+            }
+        }
+    }
+
     /// <summary>Deletes the folder, if there is one. What is left when that fails halfway does not bear its name.</summary>
     /// <exception cref="InputException">It cannot be deleted.</exception>
     public static void Delete(string folder)
