@@ -75,6 +75,9 @@ public class ChatTemplateTests
         var chosen = ReadData.Pairs(folder.File("rows.jsonl"), tokenizer, new PreferenceDataOptions { Template = ChatTemplate.Gemma }).Pairs[0];
         Assert.That(tokenizer.Decode(chosen.Prompt), Does.StartWith("<start_of_turn>user\nlow"));
 
+        File.WriteAllText(folder.File("chat_template.jinja"), "{{ '<start_of_turn>' }}");
+        Assert.That(Load("{{ '[INST] ' }}").ChatTemplate, Is.EqualTo("{{ '<start_of_turn>' }}"), "a file of its own goes before");
+
         ITokenizer Load(string template)
         {
             TokenizersSamples.Trained().Save(folder.Path);

@@ -218,9 +218,16 @@ internal static class HuggingFaceTokenizerReader
             BosId = bos,
             EosId = eos,
             UnkId = unk,
-            ChatTemplate = ReadChatTemplate(configuration),
+            ChatTemplate = ReadChatTemplateFile(root.File) ?? ReadChatTemplate(configuration),
             SplitSpecialTokens = configuration?["split_special_tokens"]?.Flag() ?? splitSpecialTokens,
         };
+    }
+
+    // Where transformers keeps it since 2025, and looks first.
+    private static string? ReadChatTemplateFile(string tokenizerFile)
+    {
+        var path = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(tokenizerFile))!, TokenizerFile.ChatTemplateName);
+        return File.Exists(path) ? Encoding.UTF8.GetString(TokenizerFile.ReadBytes(path)) : null;
     }
 
     // A text, or several by name, of which the one called default is meant.

@@ -6,6 +6,7 @@ public static class TokenizerFile
     internal const string TokenizerName = "tokenizer.json";
     internal const string ConfigurationName = "tokenizer_config.json";
     internal const string ModelConfigurationName = "config.json";
+    internal const string ChatTemplateName = "chat_template.jinja";
     internal const string VocabularyName = "vocab.json";
     internal const string MergesName = "merges.txt";
     internal const string EndOfText = "<|endoftext|>";
