@@ -17,4 +17,14 @@ public class StepFlopsTests
 
         Assert.That(StepFlops.Needed(TinyModels.Config(), [pair]), Is.EqualTo((6 * linear) + (6 * 29 * 24 * 2) + (12 * 24 * 10 * 2)));
     }
+
+    /// <summary>A completion's last token predicts nothing, so that one of a single token needs as much as none: what an unpaired row has.</summary>
+    [Test]
+    public void ACompletionThatIsNotThereNeedsNothing()
+    {
+        var config = TinyModels.Config();
+        Assert.That(
+            StepFlops.Needed(config, [new PreferencePair(1, [1, 2, 3], [4, 5, 6], [])]),
+            Is.EqualTo(StepFlops.Needed(config, [new PreferencePair(1, [1, 2, 3], [4, 5, 6], [7])])));
+    }
 }

@@ -20,7 +20,7 @@ public static class StepFlops
             tokens += pair.Prompt.Length;
             predicting++; // the prompt's last token
             visible += Causal(pair.Prompt.Length);
-            foreach (var completion in (int[][])[pair.Chosen, pair.Rejected])
+            foreach (var completion in ((int[][])[pair.Chosen, pair.Rejected]).Where(static c => c.Length > 0)) // an unpaired row has one
             {
                 var inputs = completion.Length - 1; // the last token predicts nothing
                 tokens += inputs;
