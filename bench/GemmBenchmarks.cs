@@ -19,9 +19,7 @@ public class GemmBenchmarks : KernelBenchmarks
     {
         if (Library == Rival)
         {
-            var product = (ProductSpec)Kernel;
-            OpenBlas.SetThreads(Threads);
-            made.Replace(x => OpenBlas.Gemm(product, x[0], x[1], x[2]));
+            OpenBlas.Serve(made, (ProductSpec)Kernel, Threads);
         }
     }
 

@@ -212,19 +212,11 @@ internal static unsafe class Gemm
         }
     }
 
+    // Of a transposed A: PaysToPackA takes no other.
     private static void PackTiles(in Block block, int first, int last, Real* target)
     {
         var row = first * block.TileRows;
-        var rows = Math.Min(last * block.TileRows, block.M) - row;
-        if (block.TransA)
-        {
-            GemmPanel.CopyToTiles(block.A + row, block.Lda, block.Depth, rows, block.TileRows, target);
-            return;
-        }
-        for (var i = 0; i < rows; i += block.TileRows, target += (nint)block.TileRows * block.Depth)
-        {
-            GemmPanel.Pack(true, block.A + ((row + i) * block.Lda), block.Lda, block.Depth, Math.Min(block.TileRows, rows - i), block.TileRows, target);
-        }
+        GemmPanel.CopyToTiles(block.A + row, block.Lda, block.Depth, Math.Min(last * block.TileRows, block.M) - row, block.TileRows, target);
     }
 
     [SkipLocalsInit]

@@ -56,9 +56,8 @@ public static class KernelTable
 
     private static KernelCase Rival(ProductSpec product, CpuBackend backend)
     {
-        OpenBlas.SetThreads(backend.Threads);
         var rival = product.Create(backend);
-        rival.Replace(x => OpenBlas.Gemm(product, x[0], x[1], x[2]));
+        OpenBlas.Serve(rival, product, backend.Threads);
         return rival;
     }
 

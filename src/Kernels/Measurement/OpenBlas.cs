@@ -14,13 +14,20 @@ public static unsafe partial class OpenBlas
     /// <summary>Its version, how it was built, and the processor whose kernels it chose (the variable OPENBLAS_CORETYPE has a say).</summary>
     public static string Description => Marshal.PtrToStringAnsi(GetConfig()) ?? "";
 
-    [LibraryImport(Library, EntryPoint = "openblas_set_num_threads")]
-    public static partial void SetThreads(int threads);
+    /// <summary>From now on the case's product is computed by OpenBLAS, with so many threads.</summary>
+    public static void Serve(KernelCase made, ProductSpec product, int threads)
+    {
+        SetThreads(threads);
+        made.Replace(x => Gemm(product, x[0], x[1], x[2]));
+    }
 
-    /// <summary>C [m, n] = op(A) op(B), row-major and dense.</summary>
-    public static void Gemm(ProductSpec p, DeviceBuffer a, DeviceBuffer b, DeviceBuffer c) => Sgemm(
+    // C [m, n] = op(A) op(B), row-major and dense.
+    private static void Gemm(ProductSpec p, DeviceBuffer a, DeviceBuffer b, DeviceBuffer c) => Sgemm(
         RowMajor, p.TransA ? Transpose : NoTranspose, p.TransB ? Transpose : NoTranspose, p.M, p.N, p.K, 1, (float*)a.Address, p.TransA ? p.M : p.K, (float*)b.Address,
         p.TransB ? p.K : p.N, 0, (float*)c.Address, p.N);
+
+    [LibraryImport(Library, EntryPoint = "openblas_set_num_threads")]
+    private static partial void SetThreads(int threads);
 
     [LibraryImport(Library, EntryPoint = "openblas_get_config")]
     private static partial nint GetConfig();

@@ -18,8 +18,7 @@ public static class AtomicFolder
     /// <exception cref="InputException">The folder cannot be written or replaced.</exception>
     public static void Write(string folder, Action<string> write)
     {
-        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
-        var (partial, old) = (target + Partial, target + Old);
+        var (target, partial, old) = Paths(folder);
         Delete(partial);
         try
         {
@@ -52,8 +51,8 @@ public static class AtomicFolder
     /// <exception cref="InputException">The folder is there and not empty, or one with the name that it has while it is written or replaced.</exception>
     public static void RequireUnused(string folder)
     {
-        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
-        foreach (var taken in new[] { target, target + Partial, target + Old })
+        var (target, partial, old) = Paths(folder);
+        foreach (var taken in new[] { target, partial, old })
         {
             var used = false;
             Guard(taken, "cannot be read", () => used = Directory.Exists(taken) && Directory.EnumerateFileSystemEntries(taken).Any());
@@ -79,6 +78,12 @@ public static class AtomicFolder
             Move(folder, doomed);
         }
         Guard(folder, "cannot be deleted", () => Directory.Delete(doomed, recursive: true));
+    }
+
+    private static (string Target, string Partial, string Old) Paths(string folder)
+    {
+        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        return (target, target + Partial, target + Old);
     }
 
     private static void Move(string from, string to) => Guard(to, "cannot be renamed to", () => Directory.Move(from, to));
