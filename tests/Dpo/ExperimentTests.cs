@@ -289,6 +289,19 @@ internal sealed class ExperimentTests
     }
 
     [Test]
+    public void TheRewardModelOfTheBestEpochIsKept()
+    {
+        using var backend = new CpuBackend(2);
+        // At such a rate the model falls apart in its later epochs, so that the last is not the best.
+        var wild = Tiny(_folder.Path) with { RewardModel = new TrainingOptions { BatchSize = 4, Epochs = 4, LearningRate = 0.3, Schedule = ScheduleKind.Constant } };
+        var point = new ExperimentWorld(wild, 1, backend, IRunLog.Silent, default).LearnFrom(12);
+        Assert.That(point.LearnedEpoch, Is.InRange(1, 3));
+        var asLong = wild with { Out = _folder.File("as-long"), RewardModel = wild.RewardModel with { Epochs = point.LearnedEpoch } };
+        var last = new ExperimentWorld(asLong, 1, backend, IRunLog.Silent, default).LearnFrom(12);
+        Assert.That(point.Learned, Is.EqualTo(last.Learned), "at a constant rate, a run that ends with that epoch");
+    }
+
+    [Test]
     public void BothHalvesOfAPointTogether()
     {
         var overall = new FrontierPoint(1, new FrontierHalf(0.25, 0.3, 1), new FrontierHalf(0.75, 0.4, 3)).Overall;
@@ -345,6 +358,7 @@ internal sealed class ExperimentTests
         RewardModel = new TrainingOptions { BatchSize = 8 },
         LearningCurve = [6, 12],
         CurveHeldOut = 12,
+        ValidationPairs = 6,
         PairDivisors = [4],
         SourceTemperatures = [1.5],
         Checkpoints = 2,

@@ -34,6 +34,9 @@ public sealed record ExperimentOptions
     /// <summary>Pairs that the curve is measured on.</summary>
     public int CurveHeldOut { get; init; } = 6000;
 
+    /// <summary>Further held-out pairs, by whose loss the reward model's best epoch is chosen.</summary>
+    public int ValidationPairs { get; init; } = 1000;
+
     /// <summary>The ablation's smaller numbers of pairs, one in so many, in as many steps as all of them take.</summary>
     public int[] PairDivisors { get; init; } = [4, 16, 64];
 
@@ -71,6 +74,7 @@ public sealed record ExperimentOptions
         RewardModel = new TrainingOptions { Epochs = 2, BatchSize = 32, LearningRate = 1e-3, WarmupSteps = 5 },
         LearningCurve = [300, 1200],
         CurveHeldOut = 600,
+        ValidationPairs = 200,
         PairDivisors = [8],
         SourceTemperatures = [1.5],
         Checkpoints = 4,

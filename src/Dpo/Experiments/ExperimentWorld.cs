@@ -28,7 +28,7 @@ internal sealed class ExperimentWorld
     private readonly Lazy<(double[][] True, double[][] Learned)> _pool;
     private readonly Dictionary<string, Transformer> _policies = [];
     private readonly Lazy<WorldPairs> _curvePairs;
-    private readonly Lazy<WorldPairs> _heldOutPairs;
+    private readonly Lazy<(WorldPairs Judged, PreferencePair[] Validation)> _heldOutPairs;
 
     public ExperimentWorld(ExperimentOptions options, ulong seed, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
@@ -42,8 +42,7 @@ internal sealed class ExperimentWorld
         _pool = new(SamplePool);
         _curvePairs = new(() => _pipeline.SamplePairs(
             Sft, Tokenizer, PrefixSplit.Train, WorldPipeline.PromptsFor(options.LearningCurve[^1]), "sampling the curve's pairs"));
-        _heldOutPairs = new(() => _pipeline.SamplePairs(
-            Sft, Tokenizer, PrefixSplit.HeldOut, WorldPipeline.PromptsFor(options.CurveHeldOut), "sampling held-out pairs"));
+        _heldOutPairs = new(SampleHeldOutPairs);
     }
 
     public ulong Seed { get; }
@@ -184,11 +183,9 @@ internal sealed class ExperimentWorld
     {
         var all = _curvePairs.Value.Pairs;
         var pairs = all[..Math.Min(count, all.Length)];
-        var (heldOut, _, labels) = _heldOutPairs.Value;
+        var (heldOut, _, labels) = _heldOutPairs.Value.Judged;
 
-        var model = Sft.WithScalarHead();
-        var task = new RewardTask(model, RewardTask.Rankings(pairs));
-        _pipeline.Train($"seed {Seed}: the reward model, {pairs.Length} pairs", model, task, _options.RewardModel, RankingLoss.AtEqualScores(2));
+        var (model, epoch) = TrainRewardModel($"seed {Seed}: the reward model, {pairs.Length} pairs", pairs);
         double[] learned = [.. RewardScores.Measure(model, RewardTask.Rankings(heldOut), cancellation: _cancellation).Select(static s => s[0] - s[1])];
         model.Weights.Free();
 
@@ -200,7 +197,7 @@ internal sealed class ExperimentWorld
         double[] implied = [.. heldOut.Select((_, i) => loss.Beta * ((double)p.Chosen[i] - r.Chosen[i] - ((double)p.Rejected[i] - r.Rejected[i])))];
         policy.Weights.Free();
         return new RewardCurvePoint(
-            pairs.Length, heldOut.Length, WorldPipeline.BayesAccuracy(labels), RewardJudgement.Of(learned, labels), RewardJudgement.Of(implied, labels));
+            pairs.Length, heldOut.Length, WorldPipeline.BayesAccuracy(labels), RewardJudgement.Of(learned, labels), epoch, RewardJudgement.Of(implied, labels));
     }
 
     private LearningSet Learnable(PreferencePair[] pairs) =>
@@ -237,11 +234,41 @@ internal sealed class ExperimentWorld
         return (_pipeline.TrainSft(_backend, tokenizer), tokenizer);
     }
 
+    private (WorldPairs Judged, PreferencePair[] Validation) SampleHeldOutPairs()
+    {
+        var all = _pipeline.SamplePairs(
+            Sft, Tokenizer, PrefixSplit.HeldOut, WorldPipeline.PromptsFor(_options.CurveHeldOut + _options.ValidationPairs), "sampling held-out pairs");
+        var judged = all.Pairs.Length - Math.Min(_options.ValidationPairs, all.Pairs.Length / 2);
+        return (new WorldPairs(all.Pairs[..judged], all.Rows.Take(judged), all.LabelProbabilities[..judged]), all.Pairs[judged..]);
+    }
+
+    // The weights after the epoch with the least loss on the validation pairs.
+    private (Transformer Model, int Epoch) TrainRewardModel(string stage, PreferencePair[] pairs)
+    {
+        var validation = _heldOutPairs.Value.Validation;
+        var model = Sft.WithScalarHead();
+        var best = model.Clone();
+        var (bestEpoch, bestLoss) = (0, double.PositiveInfinity);
+        var stepsPerEpoch = _options.RewardModel.StepsPerEpoch(pairs.Length);
+        _pipeline.Train(
+            stage, model, new RewardTask(model, RewardTask.Rankings(pairs)), _options.RewardModel, RankingLoss.AtEqualScores(2),
+            step =>
+            {
+                if ((step.Step + 1) % stepsPerEpoch == 0
+                    && RewardEvaluation.Measure(model, validation, cancellation: _cancellation).Loss is var loss && loss < bestLoss)
+                {
+                    (bestEpoch, bestLoss) = ((step.Step + 1) / stepsPerEpoch, loss);
+                    best.Weights.CopyFrom(model.Weights);
+                }
+            });
+        model.Weights.Free();
+        return (best, bestEpoch);
+    }
+
     private RewardFunction LearnReward()
     {
-        var model = Sft.WithScalarHead();
+        var (model, _) = TrainRewardModel($"seed {Seed}: the reward model", Pairs);
         var rankings = RewardTask.Rankings(Pairs);
-        _pipeline.Train($"seed {Seed}: the reward model", model, new RewardTask(model, rankings), _options.RewardModel, RankingLoss.AtEqualScores(2));
         var mean = RewardScores.Measure(model, rankings, cancellation: _cancellation).Average(static s => s.Average());
         return completions => [.. RewardScores.Measure(model, completions, cancellation: _cancellation).Select(s => s[0] - mean)];
     }

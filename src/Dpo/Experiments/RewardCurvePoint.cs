@@ -17,4 +17,6 @@ internal sealed record RewardJudgement(double Accuracy, double Loss, double Cali
 }
 
 /// <summary>A point of the learning curve: a reward model, and DPO's implicit reward, from the same pairs on the same held-out ones.</summary>
-internal sealed record RewardCurvePoint(int Pairs, int HeldOut, double BayesAccuracy, RewardJudgement Learned, RewardJudgement Implicit);
+/// <param name="LearnedEpoch">The epoch, from 1, whose weights the reward model keeps.</param>
+internal sealed record RewardCurvePoint(
+    int Pairs, int HeldOut, double BayesAccuracy, RewardJudgement Learned, int LearnedEpoch, RewardJudgement Implicit);

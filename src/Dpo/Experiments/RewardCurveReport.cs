@@ -7,16 +7,17 @@ internal static class RewardCurveReport
     {
         var sizes = points.GroupBy(static p => p.Pairs).OrderBy(static g => g.Key).ToList();
         var table = ExperimentReport.Table(
-            ["pairs", "best possible", "reward model", "its ECE", "DPO's implicit reward", "its ECE"],
+            ["pairs", "best possible", "reward model", "its ECE", "its epoch", "DPO's implicit reward", "its ECE"],
             sizes.Select(static size => (string[])
             [
                 ExperimentReport.Number(size.Key), Mean(size, static p => p.BayesAccuracy), Mean(size, static p => p.Learned.Accuracy),
-                Mean(size, static p => p.Learned.CalibrationError), Mean(size, static p => p.Implicit.Accuracy), Mean(size, static p => p.Implicit.CalibrationError),
+                Mean(size, static p => p.Learned.CalibrationError), string.Join(", ", size.Select(static p => p.LearnedEpoch)), Mean(size, static p => p.Implicit.Accuracy), Mean(size, static p => p.Implicit.CalibrationError),
             ]));
         return new ExperimentReport(
             ExperimentRun.RewardModel,
             $"""
             Accuracy on held-out pairs as the mean probability of the annotator's agreement; ECE is the expected calibration error.
+            The reward model is that of the epoch with the least loss on validation pairs, which are among neither.
 
             {table}
             """,
