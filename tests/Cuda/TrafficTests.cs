@@ -56,6 +56,8 @@ public class TrafficTests() : KernelTests(CudaDevice.Simulated, counters: true)
     [TestCase(2048, 512)]
     [TestCase(1024, 2048)]
     [TestCase(1024, 8192)]
+    [TestCase(511, 512)]
+    [TestCase(49, 2048)]
     public void NormsMoveTheFewestBytes(int rows, int columns)
     {
         var n = rows * columns;
@@ -74,15 +76,17 @@ public class TrafficTests() : KernelTests(CudaDevice.Simulated, counters: true)
 
     [TestCase(256, 1024)]
     [TestCase(64, 8192)]
+    [TestCase(33, 1024)]
     public void LogProbsAndRowsMoveTheFewestBytes(int rows, int columns)
     {
         float[] x = DevicePair.Numbers(1, 4096), matrix = [.. Enumerable.Range(0, rows * columns).Select(i => x[i * 7 % 4096])];
         int[] index = [.. Enumerable.Range(0, rows).Select(r => r * 5 % rows)];
-        Run([matrix, matrix, new float[rows], new float[rows], x[..Math.Min(columns, 4096)]], (backend, b) =>
+        Run([matrix, matrix, new float[rows], new float[rows], x[..Math.Min(columns, 4096)], matrix[..columns]], (backend, b) =>
         {
             var indices = DevicePair.Indices(backend, index);
             backend.LogSoftmaxGather(b[0], indices, 0, rows, columns, b[2], b[3]);
             backend.GatherRows(b[0], indices, 0, rows, columns, b[1]);
+            backend.AddBias(b[1], b[5], rows, columns);
             backend.RowKl(b[0], b[1], rows, columns, b[3], 0);
             backend.LogSoftmaxGatherBackward(b[0], indices, 0, rows, columns, b[3], b[2]);
             backend.ColumnSum(b[0], rows, columns, b[1], accumulate: false);

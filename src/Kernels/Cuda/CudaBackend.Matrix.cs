@@ -107,7 +107,7 @@ public sealed unsafe partial class CudaBackend
     }
 
     // Few rows go in smaller tiles, for more blocks; no sum depends on it.
-    private static int RowsOfTile(int rows) => rows >= 1024 ? 32 : 8;
+    private static int RowsOfTile(int rows) => rows >= 1024 ? 32 : 16;
 
     private static int ColumnsOfTile(int columns) => Math.Min(columns, TileColumns);
 

@@ -121,8 +121,8 @@ public sealed unsafe partial class CudaBackend
         /// <param name="vectors">Vectors [columns] that every block reads: weights, and a bias.</param>
         public static NormShape Of(int rows, int columns, int vectors)
         {
-            // Each block reads the vectors again: 16 rows keep that within 1/32 of a row read and written, for two vectors 32 do.
-            var rowsOfBlock = rows >= 1024 * (3 - vectors) ? 32 : rows >= 512 ? 16 : 8;
+            // Each block reads the vectors again: 16 rows keep one, 32 keep two within 1/32 of the rows that are read and written.
+            var rowsOfBlock = vectors > 1 || rows >= 2048 ? 32 : 16;
             var kernel = columns <= WarpColumns ? "warp" : columns <= BlockColumns ? "block" : "long";
             // Shared memory holds both vectors for warps, the weights for a block (its threads have the bias), nothing for long rows.
             var sharedVectors = kernel switch { "warp" => vectors, "block" => 1, _ => 0 };
