@@ -312,7 +312,14 @@ internal sealed class ExperimentTests
 
 #if !DOUBLE
     [Test]
-    public void TheFrontierRunsOnTheSimulatedCard()
+    public void TheFrontierRunsOnTheSimulatedCard() => RunOnTheSimulatedCard(ExperimentRun.Frontier);
+
+    /// <summary>The others ask for many more samples.</summary>
+    [Test]
+    [Category("Long")]
+    public void EveryExperimentRunsOnTheSimulatedCard() => RunOnTheSimulatedCard([.. ExperimentRun.Names]);
+
+    private void RunOnTheSimulatedCard(params string[] names)
     {
         using var cuda = CudaDevices.Open(CudaDevice.Simulated);
         var options = Tiny(_folder.Path);
@@ -320,12 +327,18 @@ internal sealed class ExperimentTests
         {
             Demo = options.Demo with { SftTexts = 2, PairPrompts = 1, HeldOut = 2, MaxTokens = 2 },
             Ppo = options.Ppo with { Iterations = 1, Rollouts = 2 },
+            LearningCurve = [6],
+            CurveHeldOut = 6,
+            ValidationPairs = 3,
             Checkpoints = 1,
             PoolPrefixes = 2,
             PoolCompletions = 2,
         };
-        var report = ExperimentRun.Run(ExperimentRun.Frontier, options, cuda, IRunLog.Silent);
-        Assert.That(report.Markdown, Does.Contain("| PPO-GT | "));
+        foreach (var name in names)
+        {
+            Assert.That(ExperimentRun.Run(name, options, cuda, IRunLog.Silent).Markdown, Does.Contain("| --- |"), name);
+        }
+        Assert.That(File.ReadAllText(_folder.File("frontier.md")), Does.Contain("| PPO-GT | "));
     }
 #endif
 
