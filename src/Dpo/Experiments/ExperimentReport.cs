@@ -32,7 +32,7 @@ public sealed record ExperimentReport(string Name, string Markdown, string Chart
 
     internal static string Number(double value) => value.ToString("0.###", CultureInfo.InvariantCulture);
 
-    internal static string Percent(double value) => (100 * value).ToString("0.0", CultureInfo.InvariantCulture) + " %";
+    internal static string Percent(double value) => (100 * Math.Clamp(value, 0, 1)).ToString("0.0", CultureInfo.InvariantCulture) + " %";
 
     /// <summary>
     /// A mean with its 95 % interval: over seeds where there are several; else that of the one seed's own observations.
