@@ -9,9 +9,6 @@ namespace TinyDpo.Models;
 /// </summary>
 public sealed class SafetensorsFile : IDisposable
 {
-    /// <summary>Hugging Face's limit, in bytes.</summary>
-    public const int MaxHeaderBytes = 100_000_000;
-
     private const int LengthBytes = 8;
     private readonly SafeFileHandle handle;
     private readonly long dataStart;
@@ -48,9 +45,10 @@ public sealed class SafetensorsFile : IDisposable
             Span<byte> field = stackalloc byte[LengthBytes];
             InputFile.ReadExactly(path, handle, field, 0);
             var headerLength = BinaryPrimitives.ReadUInt64LittleEndian(field);
-            if (headerLength > MaxHeaderBytes)
+            var most = InputLimit.Json.Bytes;
+            if (headerLength > (ulong)most)
             {
-                throw new InputException(path, null, $"its header would take {headerLength} bytes, more than the {MaxHeaderBytes} allowed",
+                throw new InputException(path, null, $"its header would take {headerLength} bytes, more than the {most} allowed",
                     "give a safetensors file");
             }
             var dataStart = LengthBytes + (long)headerLength;
