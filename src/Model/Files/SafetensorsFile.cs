@@ -94,6 +94,14 @@ public sealed class SafetensorsFile : IDisposable
     /// <exception cref="InputException">There is no such tensor, it has another shape, or the file cannot be read.</exception>
     public void Read(string name, ReadOnlySpan<int> shape, Span<Real> destination)
     {
+        RequireShape(name, shape);
+        Read(name, destination);
+    }
+
+    /// <summary>Checks a tensor's shape.</summary>
+    /// <exception cref="InputException">There is no such tensor, or it has another shape.</exception>
+    public void RequireShape(string name, ReadOnlySpan<int> shape)
+    {
         var actual = Find(name).Shape;
         if (!shape.SequenceEqual(actual))
         {
@@ -101,7 +109,6 @@ public sealed class SafetensorsFile : IDisposable
                 $"has shape [{string.Join(", ", actual)}], but the model's configuration asks for [{string.Join(", ", shape.ToArray())}]",
                 "give the config.json that belongs to these weights");
         }
-        Read(name, destination);
     }
 
     public void Dispose() => handle.Dispose();
