@@ -35,7 +35,7 @@ public sealed class CheckpointFolder(string folder, string key, long maxShardByt
         Transformer model, Optimiser optimiser, int keep = int.MaxValue, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState = null)
     {
         var target = PathOf(optimiser.Steps);
-        foreach (var leftover in Names().Where(static name => name.EndsWith(".partial", StringComparison.Ordinal)).ToList())
+        foreach (var leftover in Names().Where(AtomicFolder.IsPartial).ToList())
         {
             AtomicFolder.Delete(Path.Combine(folder, leftover));
         }
