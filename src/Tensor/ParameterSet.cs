@@ -12,14 +12,17 @@ public sealed class ParameterSet
     private readonly Dictionary<string, Tensor> _byName = [];
     private readonly List<(string Name, Tensor Value)> _tensors = [];
 
+    /// <param name="backend">Where the buffers lie.</param>
+    /// <param name="layout">Names and shapes, in the order of the buffer.</param>
+    /// <exception cref="ArgumentException">They are longer than <see cref="MaxLength"/>.</exception>
     public ParameterSet(IBackend backend, IEnumerable<(string Name, Shape Shape)> layout)
     {
         Backend = backend;
         var entries = layout.ToList();
-        var total = entries.Sum(static entry => (long)Padded(entry.Shape.Count));
-        if (total > int.MaxValue)
+        var total = LengthOf(entries);
+        if (total > MaxLength)
         {
-            throw new ArgumentException($"a model of {total} parameters: at most {int.MaxValue} fit one buffer");
+            throw new ArgumentException($"a model of {total} parameters: at most {MaxLength} fit one buffer");
         }
         Values = backend.Memory.Allocate((int)total);
         backend.Fill(Values, 0);
@@ -37,9 +40,12 @@ public sealed class ParameterSet
             var tensor = Tensor.Parameter(backend, shape, Values.Slice(start, shape.Count), gradient);
             _byName.Add(name, tensor);
             _tensors.Add((name, tensor));
-            offset += Padded(shape.Count);
+            offset += (int)Padded(shape.Count);
         }
     }
+
+    /// <summary>The most elements that the buffer, or an array of as many, can have.</summary>
+    public static int MaxLength => Array.MaxLength;
 
     public IBackend Backend { get; }
 
@@ -60,6 +66,9 @@ public sealed class ParameterSet
     public Tensor this[string name] => _byName[name];
 
     public bool Contains(string name) => _byName.ContainsKey(name);
+
+    /// <summary>The elements of the buffer that a layout takes, padding included.</summary>
+    public static long LengthOf(IEnumerable<(string Name, Shape Shape)> layout) => layout.Sum(static entry => Padded(entry.Shape.Count));
 
     /// <summary>Makes the next contribution to each gradient write instead of add. Touches no memory.</summary>
     public void ClearGradients()
@@ -131,5 +140,5 @@ public sealed class ParameterSet
         }
     }
 
-    private static int Padded(int count) => (count + 15) / 16 * 16;
+    private static long Padded(int count) => (count + 15L) / 16 * 16;
 }

@@ -153,7 +153,7 @@ internal sealed class BadInputTests
     {
         var model = CopyOfModel("wordless");
         File.Delete(Path.Combine(model, "tokenizer.json"));
-        Fails(["generate", "--model", model, "--prompt", "x"], Path.Combine(model, "tokenizer.json"), "does not exist");
+        Fails(["generate", "--model", model, "--prompt", "x"], Path.Combine(model, "tokenizer.json"), "there is no such file");
     }
 
     [Test]
@@ -184,7 +184,7 @@ internal sealed class BadInputTests
         var empty = Write("empty.txt", "\n\n");
         string[] pairs = ["pairs", "--model", _model, "--out", _folder.File("out/p.jsonl")];
         Fails([.. pairs, "--prompts", empty, "--reward", "world"], empty, "no prompt", "one prompt a line");
-        Fails([.. pairs, "--prompts", _prompts, "--reward", "lexicon:" + _folder.File("no.txt")], _folder.File("no.txt"), "does not exist");
+        Fails([.. pairs, "--prompts", _prompts, "--reward", "lexicon:" + _folder.File("no.txt")], _folder.File("no.txt"), "there is no such file");
         Fails([.. pairs, "--prompts", _prompts, "--reward", "lexicon:" + _prompts], _prompts, "line 1", "TAB");
     }
 

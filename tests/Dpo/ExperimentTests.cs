@@ -378,19 +378,4 @@ internal sealed class ExperimentTests
         PoolPrefixes = 4,
         PoolCompletions = 4,
     };
-
-    private sealed class NotingLog : IRunLog
-    {
-        public List<string> Notes { get; } = [];
-
-        public void Stage(string name, int total)
-        {
-        }
-
-        public void Advance(int done, string? detail = null)
-        {
-        }
-
-        public void Note(string line) => Notes.Add(line);
-    }
 }

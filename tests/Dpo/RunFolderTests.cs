@@ -1,3 +1,4 @@
+using System.Text.Json;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
 using TinyDpo.Models;
@@ -82,5 +83,85 @@ public class RunFolderTests
         File.WriteAllLines(path, ["""{"step":0,"eval_loss":1}""", """{"step":0}""", line, """{"step":2}"""]);
         new MetricsFile(path, 5).Dispose();
         Assert.That(File.ReadAllLines(path), Is.EqualTo(new[] { """{"step":0,"eval_loss":1}""", """{"step":0}""" }));
+    }
+
+    /// <summary>Whatever befell metrics.jsonl, a resumed run has the lines that it had when the checkpoint was written.</summary>
+    [TestCase(0, 0, TestName = "{m}: none")]
+    [TestCase(1, 3, TestName = "{m}: some within")]
+    [TestCase(0, 5, TestName = "{m}: all")]
+    public void LinesThatWereDeletedComeBackFromTheCheckpoint(int from, int count)
+    {
+        var metrics = _folder.File("metrics.jsonl");
+        var whole = Train(TinyModels.Create(_backend), stopAfter: 4);
+        var lines = whole.Lines.ToList();
+        lines.RemoveRange(from, count);
+        File.WriteAllLines(metrics, [.. lines, """{"step":4,"loss":1}""", """{"st"""]);
+        var (kept, notes) = Train(TinyModels.Create(_backend), stopAfter: null);
+        Assert.That(kept.Take(whole.Lines.Length), Is.EqualTo(whole.Lines));
+        Assert.That(kept.Select(static line => JsonElement.Parse(line).GetProperty("step").GetInt32()), Is.EqualTo(new[] { 0, 0, 1, 2, 3, 4, 5, 6, 7, 8 }));
+        Assert.That(notes, Has.None.Contains("lacks"));
+    }
+
+    /// <summary>A checkpoint without them, of an earlier version or of too many steps.</summary>
+    [Test]
+    public void LinesThatAreLostAreNamed()
+    {
+        var (metrics, tail) = (_folder.File("metrics.jsonl"), _folder.File("checkpoint-4/metrics-tail.jsonl"));
+        Train(TinyModels.Create(_backend), stopAfter: 4);
+        File.Delete(tail);
+        Checksums.Write(_folder.File("checkpoint-4"));
+        File.WriteAllLines(metrics, File.ReadAllLines(metrics).Where(static (_, i) => i == 3));
+        var (_, notes) = Train(TinyModels.Create(_backend), stopAfter: null);
+        Assert.That(notes.Single(static n => n.Contains("lacks")), Does.Contain(metrics).And.Contain("steps 0-1, 3,"));
+    }
+
+    [Test]
+    public void TheTailHoldsTheLinesOfTheLastSteps()
+    {
+        var path = _folder.File("metrics.jsonl");
+        using (var file = new MetricsFile(path))
+        {
+            for (var step = 0; step < MetricsFile.TailSteps + 10; step++)
+            {
+                file.Write(step, [("a", 1)]);
+                file.Write(step, [("b", 2)]);
+            }
+            Assert.That(file.Tail, Is.EqualTo(File.ReadAllLines(path)[20..]));
+        }
+        var lines = File.ReadAllLines(path);
+        File.WriteAllLines(path, lines[..24]);
+        using var resumed = new MetricsFile(path, MetricsFile.TailSteps + 10, lines[20..]);
+        Assert.That((resumed.Kept, resumed.Missing), Is.EqualTo(((IReadOnlyList<string>)lines, (string?)null)));
+        Assert.That(resumed.Tail, Is.EqualTo(lines[20..]));
+    }
+
+    // A run of 8 steps with a measurement before and after; stopped, it leaves its only checkpoint.
+    private (string[] Lines, List<string> Notes) Train(Transformer model, int? stopAfter)
+    {
+        using var stop = new CancellationTokenSource();
+        var log = new NotingLog();
+        var task = new RecordingTask(model, examples: 8)
+        {
+            AfterBackward = (_, step) =>
+            {
+                if (step + 1 == stopAfter)
+                {
+                    stop.Cancel();
+                }
+            },
+        };
+        var run = new RunFolder(_folder.Path, resume: stopAfter is null, "key", new { });
+        void Go() => run.Train(
+            model, TokenizersSamples.Trained(), task, new TrainingOptions { BatchSize = 1, LearningRate = 0.01 }, null, log, stop.Token,
+            evaluate: static () => [("eval_loss", 1)]);
+        if (stopAfter is null)
+        {
+            Go();
+        }
+        else
+        {
+            Assert.That(Go, Throws.InstanceOf<OperationCanceledException>());
+        }
+        return (File.ReadAllLines(_folder.File("metrics.jsonl")), log.Notes);
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using TinyDpo.Dpo;
 using TinyDpo.Models;
 
 namespace TinyDpo.Tests;
@@ -61,19 +62,7 @@ public class FullDiskTests
 
     private void FillAndResume(int kilobytes)
     {
-        var (filler, run) = (Path.Combine(_disk, "filler"), Path.Combine(_disk, "run"));
-        foreach (var left in new[] { run, run + ".old" }.Where(Directory.Exists))
-        {
-            Directory.Delete(left, recursive: true);
-        }
-        using (var stream = File.Create(filler, 1))
-        {
-            // A page at a time: the file system gives nothing less.
-            for (var free = new DriveInfo(_disk).AvailableFreeSpace; free > 1024L * kilobytes; free = new DriveInfo(_disk).AvailableFreeSpace)
-            {
-                stream.Write(new byte[4096]);
-            }
-        }
+        var (filler, run) = Fill(kilobytes);
         var full = Train(run);
         full.AssertFails(TinyDpo.Cli.CommandLine.Failure, "disk", _disk);
         var checkpoints = Directory.Exists(run) ? Directory.GetDirectories(run, "checkpoint-*") : [];
@@ -88,6 +77,45 @@ public class FullDiskTests
         Assert.That(File.ReadAllBytes(Path.Combine(run, "model/model.safetensors")), Is.EqualTo(_expected), $"{kilobytes} kB");
         Assert.That(File.ReadAllLines(Path.Combine(run, "metrics.jsonl")), Has.Length.EqualTo(9), $"{kilobytes} kB: a line a step");
         Assert.That(Directory.EnumerateFileSystemEntries(run).Select(Path.GetFileName), Has.None.EndsWith(".partial").And.None.EndsWith(".tmp"));
+    }
+
+    /// <summary>
+    /// Data larger than the disk that it is to lie on while it is in use: full while it is read, or when what is left in the buffer is written.
+    /// </summary>
+    [TestCase(200, 3000)]
+    [TestCase(0, 20)]
+    public void DataThatTheDiskCannotHoldLeavesNothing(int kilobytes, int rows)
+    {
+        var (filler, run) = Fill(kilobytes);
+        var ids = $"[{string.Join(',', Enumerable.Repeat(1, 100))}]";
+        File.WriteAllLines(_folder.File("ids.jsonl"), Enumerable.Repeat($$"""{"prompt_ids": {{ids}}, "chosen_ids": {{ids}}, "rejected_ids": {{ids}}}""", rows));
+        var free = new DriveInfo(_disk).AvailableFreeSpace;
+        var error = Assert.Throws<InputException>(() =>
+        {
+            using var pairs = PreferenceData.Read(_folder.File("ids.jsonl"), tokenizer: null, new PreferenceDataOptions { ScratchFolder = run }).Pairs;
+            _ = pairs[0];
+        });
+        Assert.That(error!.Message, Does.Contain(_disk).And.Contain("the disk is full").And.Not.Contain("\n"));
+        Assert.That(Directory.EnumerateFileSystemEntries(_disk), Is.EqualTo(new[] { filler }));
+        Assert.That(new DriveInfo(_disk).AvailableFreeSpace, Is.EqualTo(free), "the file without a name is gone too");
+        File.Delete(filler);
+    }
+
+    // A disk with so much left, and a run's folder that is not there.
+    private (string Filler, string Run) Fill(int kilobytes)
+    {
+        var (filler, run) = (Path.Combine(_disk, "filler"), Path.Combine(_disk, "run"));
+        if (Directory.Exists(run))
+        {
+            Directory.Delete(run, recursive: true);
+        }
+        using var stream = File.Create(filler, 1);
+        // A page at a time: the file system gives nothing less.
+        for (var free = new DriveInfo(_disk).AvailableFreeSpace; free > 1024L * kilobytes; free = new DriveInfo(_disk).AvailableFreeSpace)
+        {
+            stream.Write(new byte[4096]);
+        }
+        return (filler, run);
     }
 
     private CommandLineRun Train(string run, params string[] more) => CommandLineRun.OfProcess(

@@ -38,7 +38,8 @@ public class FuzzTests
     public static string[] Parsers { get; } =
     [
         "safetensors", "shards", "config", "gpt2 config", "tokenizer.json", "byte fallback", "vocab.json", "merges.txt", "tok.bin", "llama2.c", "jsonl", "json list",
-        "gzip", "adapter", "checkpoint state", "checkpoint weights", "workload", "ptx",
+        "gzip", "rows in gzip", "tokenizer_config.json", "chat template", "conversations", "adapter", "adapter weights", "checkpoint state", "checkpoint weights",
+        "optimizer state", "checksums", "workload", "ptx",
     ];
 
     [Test]
@@ -133,33 +134,52 @@ public class FuzzTests
             case "json list":
                 return ("x.json", Encoding.UTF8.GetBytes($"[{Rows(",\n")}]"), ReadPairs);
             case "gzip":
-                using (var packed = new MemoryStream())
+                return ("x.gz", Packed(Encoding.UTF8.GetBytes(Rows("\n"))), ReadPairs);
+            case "rows in gzip":
+                return ("x.jsonl", Encoding.UTF8.GetBytes(Rows("\n")), path =>
                 {
-                    using (var gzip = new GZipStream(packed, CompressionLevel.Fastest))
-                    {
-                        gzip.Write(Encoding.UTF8.GetBytes(Rows("\n")));
-                    }
-                    return ("x.gz", packed.ToArray(), ReadPairs);
-                }
+                    File.WriteAllBytes(_folder.File("x.gz"), Packed(File.ReadAllBytes(path)));
+                    ReadPairs(_folder.File("x.gz"));
+                });
+            case "tokenizer_config.json":
+                TokenizersSamples.Trained().Save(_folder.Path);
+                return ("tokenizer_config.json", Encoding.UTF8.GetBytes(TokenizerConfiguration), _ => ReadTokenizer(_folder.Path));
+            case "chat template":
+                TokenizersSamples.Trained().Save(_folder.Path);
+                File.WriteAllText(_folder.File("x.jsonl"), Conversation);
+                return ("chat_template.jinja", "{{'<|im_start|>'}}"u8.ToArray(), _ => ReadData.Pairs(_folder.File("x.jsonl"), TokenizerFile.Load(_folder.Path)));
+            case "conversations":
+                return ("x.jsonl", Encoding.UTF8.GetBytes(Conversation), ReadPairs);
             case "adapter":
-                return Adapter();
+                return Adapter("adapter_config.json");
+            case "adapter weights":
+                return Adapter("adapter_model.safetensors");
             case "workload":
                 return ("workload.json", Encoding.UTF8.GetBytes(TinyWorkload.Json), static path => Workload.Read(path));
             case "ptx":
                 return Ptx();
+            case "checkpoint state":
+                return Checkpoint("trainer_state.json");
+            case "checkpoint weights":
+                return Checkpoint("model.safetensors");
+            case "optimizer state":
+                return Checkpoint("optimizer.safetensors");
+            case "checksums":
+                var (name, good, _) = Checkpoint(Checksums.Name);
+                return (name, good, _ => Checksums.Verify(_folder.File("checkpoint-7")));
             default:
-                return Checkpoint(parser == "checkpoint state" ? "trainer_state.json" : "model.safetensors");
+                throw new ArgumentOutOfRangeException(nameof(parser), parser, "no such parser");
         }
     }
 
-    private (string Name, byte[] Good, Action<string> Read) Adapter()
+    private (string Name, byte[] Good, Action<string> Read) Adapter(string file)
     {
         var tokenizer = TokenizersSamples.Trained();
         ModelFile.Save(_folder.File("base"), TinyModels.Create(_backend, TinyModels.Config(vocabulary: tokenizer.VocabSize)), tokenizer);
         var model = ModelFile.LoadWeights(_folder.File("base"), _backend);
         LoraAdapters.Attach(model, new LoraOptions { Rank = 1, Alpha = 2 }, seed: 1);
         ModelFile.Save(_folder.File("adapter"), model, tokenizer);
-        const string name = "adapter/adapter_config.json";
+        var name = $"adapter/{file}";
         return (name, File.ReadAllBytes(_folder.File(name)), Read);
 
         void Read(string path)
@@ -218,6 +238,26 @@ public class FuzzTests
 
     private static byte[] Vocabulary() => Encoding.UTF8.GetBytes(
         $$"""{ {{string.Join(", ", ByteAlphabet.Characters.Select(static (c, i) => $"{System.Text.Json.JsonSerializer.Serialize(c.ToString())}: {i}"))}}, "lo": 256, "low": 257, "<|endoftext|>": 258 }""");
+
+    private const string TokenizerConfiguration = """
+        {"tokenizer_class": "GPT2Tokenizer", "bos_token": {"content": "<|endoftext|>", "special": true}, "eos_token": "<|endoftext|>", "pad_token": "<pad>",
+         "unk_token": null, "add_bos_token": true, "add_eos_token": false, "split_special_tokens": false, "model_max_length": 512,
+         "added_tokens_decoder": {"298": {"content": "<|endoftext|>", "special": true}},
+         "chat_template": [{"name": "default", "template": "{{'<|im_start|>'}}"}, {"name": "tools", "template": "{}"}]}
+        """;
+
+    private const string Conversation =
+        """{"chosen": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "rejected": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "z"}]}""";
+
+    private static byte[] Packed(byte[] bytes)
+    {
+        using var packed = new MemoryStream();
+        using (var gzip = new GZipStream(packed, CompressionLevel.Fastest))
+        {
+            gzip.Write(bytes);
+        }
+        return packed.ToArray();
+    }
 
     private static string Rows(string separator) => string.Join(separator,
     [

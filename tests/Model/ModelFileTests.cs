@@ -93,14 +93,32 @@ public class ModelFileTests
         ModelFile.Save(target + Path.DirectorySeparatorChar, model, s_tokenizer);
         var names = Directory.EnumerateFiles(target).Select(Path.GetFileName).Order().ToArray();
         File.WriteAllText(Path.Combine(target, "stale.json"), "");
-        Directory.CreateDirectory(target + ".partial");
-        File.WriteAllText(Path.Combine(target + ".partial", "torn"), "");
-        Directory.CreateDirectory(target + ".old");
+        const string guid = ".dfc4f2bcf2164ad9b46ca569c139b3b0";
+        Directory.CreateDirectory(target + guid + ".partial");
+        File.WriteAllText(Path.Combine(target + guid + ".partial", "torn"), "");
+        Directory.CreateDirectory(target + guid + ".old");
         ModelFile.Save(target, other, s_tokenizer);
         Assert.That(Directory.EnumerateFiles(target).Select(Path.GetFileName).Order(), Is.EqualTo(names));
         Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path), Is.EqualTo(new[] { target }));
         Assert.That(
             LogProbs(ModelFile.LoadWeights(target, _backend)), Is.EqualTo(LogProbs(other)).Within(sizeof(Real) == 4 ? 0 : 1e-5));
+    }
+
+    /// <summary>Folders that somebody else has made, or that another output is written in.</summary>
+    [TestCase("model.partial")]
+    [TestCase("model.old")]
+    [TestCase("model.notes-of-more-than-32-characters--.partial")]
+    [TestCase("model.v2.dfc4f2bcf2164ad9b46ca569c139b3b0.partial")]
+    [TestCase("my-model.dfc4f2bcf2164ad9b46ca569c139b3b0.partial")]
+    public void WhatOthersPutBesideAFolderStays(string name)
+    {
+        Directory.CreateDirectory(_folder.File(name));
+        File.WriteAllText(_folder.File($"{name}/notes.txt"), "mine");
+        AtomicFolder.Write(_folder.File("model"), static _ => { });
+        AtomicFolder.Write(_folder.File("model"), static _ => { });
+        AtomicFolder.Delete(_folder.File("model"));
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.Path).Select(Path.GetFileName), Is.EqualTo(new[] { name }));
+        Assert.That(File.ReadAllText(_folder.File($"{name}/notes.txt")), Is.EqualTo("mine"));
     }
 
     [Test]
@@ -123,7 +141,7 @@ public class ModelFileTests
         Assert.That(
             () => ModelFile.Save(_folder.File("file"), Create(), s_tokenizer), Throws.InstanceOf<InputException>().With.Message.Contains("file"));
         Assert.That(File.Exists(_folder.File("file")), Is.True);
-        Assert.That(Directory.Exists(_folder.File("file.partial")), Is.False);
+        Assert.That(Directory.EnumerateDirectories(_folder.Path), Is.EqualTo(new[] { target }));
     }
 
     [Test]

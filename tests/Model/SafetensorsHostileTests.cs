@@ -77,9 +77,9 @@ public class SafetensorsHostileTests
         Assert.That(thrown.Message, Has.Length.LessThan(500));
     }
 
-    [TestCase(100_000_001ul, "its header would take 100000001 bytes, more than the 100000000 allowed")]
-    [TestCase(ulong.MaxValue, "its header would take 18446744073709551615 bytes, more than the 100000000 allowed")]
-    [TestCase(100_000_000ul, "file is cut short: expects 100000008 bytes, has 10")]
+    [TestCase(16_777_217ul, "its header would take 16777217 bytes, more than the 16777216 allowed")]
+    [TestCase(ulong.MaxValue, "its header would take 18446744073709551615 bytes, more than the 16777216 allowed")]
+    [TestCase(16_777_216ul, "file is cut short: expects 16777224 bytes, has 10")]
     [TestCase(0ul, "header: does not start with '{'")]
     public void AWrongLengthFieldIsRefused(ulong length, string message)
     {

@@ -74,7 +74,7 @@ public class TokenizersFileTests
     [TestCase("nowhere")]
     [TestCase("nowhere/tokenizer.json")]
     [TestCase("")]
-    public void AnAbsentFileIsNamed(string path) => AssertRefused(folder.File(path), "does not exist");
+    public void AnAbsentFileIsNamed(string path) => AssertRefused(folder.File(path), "there is no such file");
 
     [Test]
     public void AnUnknownKindIsRefused()
@@ -259,7 +259,7 @@ public class TokenizersFileTests
     public void BadMergesTxtIsReportedWithItsLine()
     {
         File.WriteAllText(folder.File("vocab.json"), """{ "a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3 }""");
-        AssertRefused(folder.Path, "merges.txt: does not exist");
+        AssertRefused(folder.Path, "merges.txt: there is no such file");
         File.WriteAllText(folder.File("merges.txt"), "#version: 0.2\na b\nb c\n");
         AssertRefused(folder.Path, "merges.txt, line 3: the merge of \"b\" and \"c\" needs the piece \"c\"");
         File.WriteAllText(folder.File("merges.txt"), "#version: 0.2\r\na b\r\nb\r\n");

@@ -7,13 +7,15 @@ namespace TinyDpo.Dpo;
 /// <summary>Text files line by line, as strict UTF-8, with their line numbers (from 1).</summary>
 internal static class TextLines
 {
-    /// <exception cref="InputException">The file cannot be opened, or is not UTF-8.</exception>
+    private static readonly UTF8Encoding s_strict = new(false, throwOnInvalidBytes: true);
+
+    /// <exception cref="InputException">The file cannot be read, is not UTF-8, or has a line that is too long.</exception>
     public static IEnumerable<(int Line, string Text)> Read(string path)
     {
-        using var reader = Open(path);
-        for (var line = 1; Next(reader, path, line) is { } text; line++)
+        foreach (var (line, bytes) in InputLines.Read(path))
         {
-            yield return (line, text);
+            var text = Decode(bytes.Span, path, line);
+            yield return (line, (line == 1 ? text.TrimStart('\uFEFF') : text).TrimEnd('\r'));
         }
     }
 
@@ -29,32 +31,15 @@ internal static class TextLines
         }
     }
 
-    private static StreamReader Open(string path)
+    private static string Decode(ReadOnlySpan<byte> bytes, string path, int line)
     {
         try
         {
-            return new StreamReader(path, new UTF8Encoding(false, throwOnInvalidBytes: true));
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
-        {
-            var problem = Directory.Exists(path) ? "is a folder" : File.Exists(path) ? $"cannot be read ({e.Message})" : "does not exist";
-            throw new InputException(path, null, problem, "give the path of a readable file");
-        }
-    }
-
-    private static string? Next(StreamReader reader, string path, int line)
-    {
-        try
-        {
-            return reader.ReadLine();
+            return s_strict.GetString(bytes);
         }
         catch (DecoderFallbackException)
         {
-            throw new InputException(path, $"line {line} or soon after", "is not UTF-8", "convert the file to UTF-8");
-        }
-        catch (IOException e)
-        {
-            throw new InputException(path, $"line {line}", $"cannot be read ({e.Message})", "check the disk");
+            throw new InputException(path, $"line {line}", "is not UTF-8", "convert the file to UTF-8");
         }
     }
 }

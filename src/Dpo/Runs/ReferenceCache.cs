@@ -61,7 +61,7 @@ public static class ReferenceCache
         }
         try
         {
-            var lines = File.ReadLines(path);
+            var lines = TextLines.Read(path).Select(static l => l.Text);
             if (JsonSerializer.Deserialize<Header>(lines.FirstOrDefault(""), s_strict) is not { } header || header.Key != key
                 || header.Rows != HashOf(lines.Skip(1)))
             {
@@ -79,7 +79,7 @@ public static class ReferenceCache
             }
             return chosen.Count == count ? new ReferenceLogProbs([.. chosen], [.. rejected]) : null;
         }
-        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException)
+        catch (Exception e) when (e is JsonException or InputException)
         {
             return null; // a cache that cannot be read is no cache: it is written again
         }

@@ -91,7 +91,11 @@ public sealed class RunFolder
         }
         AtomicFile.WriteText(PathOf(OptionsFile), JsonSerializer.Serialize(_options, s_readable) + "\n"); // another run's checkpoint is refused by now
         var before = run.Step == 0 ? evaluate?.Invoke() : null;
-        using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step);
+        using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step, run.Step > 0 ? _checkpoints.MetricsTail(run.Step) : []);
+        if (metrics.Missing is { } missing)
+        {
+            log.Note($"{PathOf(MetricsFile.Name)} lacks the lines of steps {missing}, and the checkpoint holds those of its last {MetricsFile.TailSteps} steps alone");
+        }
         using var board = tensorBoard is null ? null : new TensorBoardFile(tensorBoard, run.Step);
         live?.AddLines(metrics.Kept);
         if (before is not null)
@@ -107,7 +111,7 @@ public sealed class RunFolder
                 live?.Add(report.Step, report.Metrics);
                 log.Advance(report.Step + 1, ProgressLine.Of(report));
             },
-            firstLoss, cancellation);
+            firstLoss, cancellation, () => metrics.Tail);
         if (options.MergeAdapters)
         {
             model.MergeAdapters();

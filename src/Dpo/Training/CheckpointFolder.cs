@@ -7,7 +7,7 @@ namespace TinyDpo.Dpo;
 
 /// <summary>
 /// The checkpoints of a run: OUT/checkpoint-N/ after N steps, each a folder with the weights, the optimiser's state, the task's where it has
-/// one, the step, and the checksums of all. A folder is written under another name and renamed once whole, so one that bears its name is
+/// one, the step, the metrics' last lines, and the checksums of all. A folder is written under another name and renamed once whole, so one that bears its name is
 /// complete.
 /// </summary>
 /// <param name="folder">OUT.</param>
@@ -16,6 +16,7 @@ namespace TinyDpo.Dpo;
 public sealed class CheckpointFolder(string folder, string key, long maxShardBytes = ShardedWriter.DefaultShardBytes)
 {
     private const string Prefix = "checkpoint-";
+    private const string MetricsName = "metrics-tail.jsonl";
 
     private readonly HashSet<int> _damaged = [];
 
@@ -30,12 +31,14 @@ public sealed class CheckpointFolder(string folder, string key, long maxShardByt
     /// crash has left of others.
     /// </summary>
     /// <param name="taskState">See <see cref="ITrainingTask.State"/>.</param>
+    /// <param name="metrics">See <see cref="MetricsFile.Tail"/>.</param>
     /// <exception cref="InputException">A folder cannot be written or deleted; older checkpoints are intact.</exception>
     public string Save(
-        Transformer model, Optimiser optimiser, int keep = int.MaxValue, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState = null)
+        Transformer model, Optimiser optimiser, int keep = int.MaxValue, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState = null,
+        IReadOnlyList<string>? metrics = null)
     {
         var target = PathOf(optimiser.Steps);
-        foreach (var leftover in Names().Where(static name => name.EndsWith(".partial", StringComparison.Ordinal)).ToList())
+        foreach (var leftover in Names().Where(AtomicFolder.IsPartial).ToList())
         {
             AtomicFolder.Delete(Path.Combine(folder, leftover));
         }
@@ -48,6 +51,10 @@ public sealed class CheckpointFolder(string folder, string key, long maxShardByt
                 if (taskState is { Count: > 0 })
                 {
                     WriteState(Path.Combine(partial, "task.safetensors"), model.Backend, taskState);
+                }
+                if (metrics is { Count: > 0 })
+                {
+                    AtomicFile.WriteText(Path.Combine(partial, MetricsName), string.Concat(metrics.Select(static line => line + "\n")));
                 }
                 AtomicFile.WriteText(Path.Combine(partial, "trainer_state.json"), JsonSerializer.Serialize(new { Step = optimiser.Steps, Key = key }));
                 Checksums.Write(partial);
@@ -87,6 +94,14 @@ public sealed class CheckpointFolder(string folder, string key, long maxShardByt
             return true;
         }
         return newestFault is null ? false : throw newestFault;
+    }
+
+    /// <summary>The metrics' last lines that a step's checkpoint holds; none where it was written without.</summary>
+    /// <exception cref="InputException">They cannot be read.</exception>
+    public IReadOnlyList<string> MetricsTail(int step)
+    {
+        var path = Path.Combine(PathOf(step), MetricsName);
+        return File.Exists(path) ? [.. TextLines.Read(path).Select(static l => l.Text)] : [];
     }
 
     private void Load(int step, Transformer model, Optimiser optimiser, IReadOnlyList<(string Name, DeviceBuffer Values)>? taskState)

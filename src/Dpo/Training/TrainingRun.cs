@@ -60,9 +60,10 @@ public sealed class TrainingRun
     /// log-probs depend on the batch in their last digits.
     /// </param>
     /// <param name="cancellation">Stops after the current step, once a checkpoint is written.</param>
+    /// <param name="metrics">Gives the lines that a checkpoint holds: <see cref="MetricsFile.Tail"/>. Null for none.</param>
     /// <exception cref="TrainingException">Loss or gradient is not finite, or step 0 has another loss than it must.</exception>
     /// <exception cref="OperationCanceledException">Stopped on request; a checkpoint holds all steps made.</exception>
-    public void Run(Action<StepReport>? report = null, double? firstLoss = null, CancellationToken cancellation = default)
+    public void Run(Action<StepReport>? report = null, double? firstLoss = null, CancellationToken cancellation = default, Func<IReadOnlyList<string>>? metrics = null)
     {
         while (Step < TotalSteps)
         {
@@ -70,18 +71,19 @@ public sealed class TrainingRun
             report?.Invoke(finished);
             if (cancellation.IsCancellationRequested && Step < TotalSteps)
             {
-                Save();
+                Save(metrics);
                 throw new OperationCanceledException(cancellation);
             }
             if (_options.CheckpointEvery > 0 && Step % _options.CheckpointEvery == 0 && Step < TotalSteps)
             {
-                Save();
+                Save(metrics);
             }
         }
         _optimiser.Free();
     }
 
-    private void Save() => _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints, _task.State);
+    private void Save(Func<IReadOnlyList<string>>? metrics) =>
+        _checkpoints?.Save(_model, _optimiser, _options.KeepCheckpoints, _task.State, metrics?.Invoke());
 
     private StepReport RunStep(double? firstLoss)
     {

@@ -10,6 +10,9 @@ namespace TinyDpo.Models;
 /// </summary>
 public sealed class LoraAdapters
 {
+    // Less than a buffer's elements, for the padding of each matrix.
+    private const int MostNumbers = 1 << 30;
+
     private readonly List<(Projection Projection, LoraAdapter Adapter)> _adapters = [];
 
     private LoraAdapters(LoraOptions options, ParameterSet parameters) => (Options, Parameters) = (options, parameters);
@@ -26,11 +29,16 @@ public sealed class LoraAdapters
     /// <param name="model">Without adapters.</param>
     /// <param name="options">Rank, alpha, targets.</param>
     /// <param name="seed">Of A.</param>
-    /// <exception cref="InputException">A target names no map of the model, or the model's rotary pairs are interleaved.</exception>
+    /// <exception cref="InputException">A target names no map of the model, the rank is too large, or the model's rotary pairs are interleaved.</exception>
     public static LoraAdapters Attach(Transformer model, LoraOptions options, ulong seed)
     {
-        options = options with { Targets = options.Targets.Count > 0 ? options.Targets : DefaultTargets(model.Config) };
+        options = options with { Targets = TargetsOf(model, options) };
         var chosen = Choose(model, options.Targets);
+        var numbers = chosen.Sum(p => (long)options.Rank * (p.Parts[0].Weight.Shape.Columns + p.Parts.Sum(static part => (long)part.Weight.Shape.Rows)));
+        if (numbers > MostNumbers)
+        {
+            throw new InputException("--lora-rank", null, $"adapters of rank {options.Rank} have {numbers} numbers, more than {MostNumbers}", "give a smaller rank");
+        }
         var parameters = new ParameterSet(model.Backend, chosen.SelectMany(p => Layout(p, options.Rank)));
         var adapters = new LoraAdapters(options, parameters);
         foreach (var (projection, index) in chosen.Select(static (p, i) => (p, i)))
@@ -52,6 +60,14 @@ public sealed class LoraAdapters
         model.Adapters = adapters;
         return adapters;
     }
+
+    /// <summary>The tensors of the file of such adapters, which are not there yet.</summary>
+    /// <exception cref="InputException">As <see cref="Attach"/>.</exception>
+    internal static IEnumerable<StoredShape> ShapesOf(Transformer model, LoraOptions options) => Choose(model, TargetsOf(model, options)).SelectMany(projection => new[]
+    {
+        new StoredShape(NameOfA(projection), [options.Rank, projection.Parts[0].Weight.Shape.Columns]),
+        new StoredShape(NameOf(projection, "lora_B"), [projection.Parts.Sum(static part => part.Weight.Shape.Rows), options.Rank]),
+    });
 
     /// <summary>The file's tensors: lora_A [rank, in] and lora_B [out, rank] of each map.</summary>
     internal IEnumerable<StoredWeight> Stored() => _adapters.SelectMany(a =>
@@ -81,7 +97,8 @@ public sealed class LoraAdapters
         Parameters.Free();
     }
 
-    private static string[] DefaultTargets(ModelConfig config) => config.Architecture == Architecture.Gpt2 ? ["c_attn"] : ["q_proj", "v_proj"];
+    private static IReadOnlyList<string> TargetsOf(Transformer model, LoraOptions options) =>
+        options.Targets.Count > 0 ? options.Targets : model.Config.Architecture == Architecture.Gpt2 ? ["c_attn"] : ["q_proj", "v_proj"];
 
     private static List<Projection> Choose(Transformer model, IReadOnlyList<string> targets)
     {

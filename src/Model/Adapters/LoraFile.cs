@@ -34,8 +34,10 @@ internal static class LoraFile
     /// <exception cref="InputException">The adapters are of a kind that is not supported, damaged, or not of this model.</exception>
     public static void Attach(Transformer model, string folder)
     {
-        LoraAdapters.Attach(model, ReadOptions(folder), seed: 0);
+        var options = ReadOptions(folder);
         using var weights = SafetensorsShards.Open(Path.Combine(folder, WeightsName));
+        ModelFile.RequireStored(LoraAdapters.ShapesOf(model, options), weights, prefix: "", static _ => false); // a configuration may claim any rank
+        LoraAdapters.Attach(model, options, seed: 0);
         ReadWeights(model, weights);
     }
 

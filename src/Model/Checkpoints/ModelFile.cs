@@ -145,8 +145,9 @@ public static class ModelFile
                 ? new InputException(file, "architectures", "is no reward model: it predicts tokens", "give a folder that reward-model wrote")
                 : new InputException(file, "architectures", "is a reward model: it predicts no tokens", "give a model with an output head");
         }
-        var model = new Transformer(config, backend) { Source = path };
         using var weights = SafetensorsShards.OpenFolder(path);
+        RequireStored(StoredWeight.ShapesOf(config), weights, prefix: "", name => IsSuperfluous(name, config)); // a configuration may claim any size
+        var model = new Transformer(config, backend) { Source = path };
         ReadWeights(model, weights, prefix: "");
         return model;
     }
@@ -168,19 +169,11 @@ public static class ModelFile
     /// <param name="isSuperfluous">Whether another tensor is passed over.</param>
     internal static void ReadStored(IEnumerable<StoredWeight> stored, SafetensorsShards file, string prefix, Func<string, bool> isSuperfluous)
     {
-        const string remedy = "check that weights and configuration belong together";
-        var named = stored.Select(weight => (Weight: weight, Name: NameIn(file, prefix, weight))).ToList();
-        var known = named.Select(static s => s.Name).ToHashSet();
-        if (prefix.Length == 0 && file.Names.FirstOrDefault(name => !known.Contains(name) && !isSuperfluous(name)) is { } unknown)
+        var tensors = stored.ToList();
+        RequireStored(tensors, file, prefix, isSuperfluous);
+        foreach (var weight in tensors)
         {
-            throw new InputException(file.PathOf(unknown), $"tensor {Quoted.Name(unknown)}", "the model of the configuration has no such tensor", remedy);
-        }
-        foreach (var (weight, name) in named)
-        {
-            if (!file.Contains(name))
-            {
-                throw new InputException(file.PathOf(name), $"tensor {Quoted.Name(name)}", "is missing", remedy);
-            }
+            var name = NameIn(file, prefix, weight);
             var values = new Real[weight.Shape.Aggregate(1, static (a, b) => a * b)];
             file.Read(name, weight.Shape, values);
             RequireFinite(values, file.PathOf(name), name);
@@ -188,7 +181,28 @@ public static class ModelFile
         }
     }
 
-    private static string NameIn(SafetensorsShards file, string prefix, StoredWeight weight) =>
+    /// <summary>Checks that a file holds the tensors of a model, by the parameters of <see cref="ReadStored"/>, before anything is made for them.</summary>
+    /// <exception cref="InputException">A tensor is missing, unknown or of another shape.</exception>
+    internal static void RequireStored(IEnumerable<StoredShape> stored, SafetensorsShards file, string prefix, Func<string, bool> isSuperfluous)
+    {
+        const string remedy = "check that weights and configuration belong together";
+        var named = stored.Select(tensor => (Name: NameIn(file, prefix, tensor), tensor.Shape)).ToList();
+        var known = named.Select(static s => s.Name).ToHashSet();
+        if (prefix.Length == 0 && file.Names.FirstOrDefault(name => !known.Contains(name) && !isSuperfluous(name)) is { } unknown)
+        {
+            throw new InputException(file.PathOf(unknown), $"tensor {Quoted.Name(unknown)}", "the model of the configuration has no such tensor", remedy);
+        }
+        foreach (var (name, shape) in named)
+        {
+            if (!file.Contains(name))
+            {
+                throw new InputException(file.PathOf(name), $"tensor {Quoted.Name(name)}", "is missing", remedy);
+            }
+            file.RequireShape(name, shape);
+        }
+    }
+
+    private static string NameIn(SafetensorsShards file, string prefix, StoredShape weight) =>
         !file.Contains(prefix + weight.Name) && file.Contains(prefix + weight.NameWithoutHead) ? prefix + weight.NameWithoutHead : prefix + weight.Name;
 
     /// <summary>Parameters as the writers of files take them; one tensor at a time is in managed memory.</summary>

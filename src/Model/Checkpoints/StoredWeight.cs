@@ -2,6 +2,15 @@ using TinyDpo.Tensors;
 
 namespace TinyDpo.Models;
 
+/// <summary>A tensor that a model's file must hold.</summary>
+internal record StoredShape(string Name, int[] Shape)
+{
+    private const string Gpt2Prefix = "transformer.";
+
+    /// <summary>The name that GPT-2's base class, without a head, gives the tensor; the same for other architectures.</summary>
+    public string NameWithoutHead => Name.StartsWith(Gpt2Prefix, StringComparison.Ordinal) ? Name[Gpt2Prefix.Length..] : Name;
+}
+
 /// <summary>
 /// A tensor of a model's file and the parameters that it holds: one, or those whose rows stand below each other in it (GPT-2's c_attn). A
 /// matrix of GPT-2 lies transposed in the file, [in, out] (its Conv1D).
@@ -10,26 +19,31 @@ namespace TinyDpo.Models;
 /// <param name="Shape">In the file.</param>
 /// <param name="Parts">Names and values of the parameters, top to bottom.</param>
 /// <param name="Transposed">Whether the file's rows are our columns.</param>
-internal sealed record StoredWeight(string Name, int[] Shape, IReadOnlyList<(string Name, Tensor Value)> Parts, bool Transposed)
+internal sealed record StoredWeight(string Name, int[] Shape, IReadOnlyList<(string Name, Tensor Value)> Parts, bool Transposed) : StoredShape(Name, Shape)
 {
-    private const string Gpt2Prefix = "transformer.";
-
-    /// <summary>The name that GPT-2's base class, without a head, gives the tensor; the same for other architectures.</summary>
-    public string NameWithoutHead => Name.StartsWith(Gpt2Prefix, StringComparison.Ordinal) ? Name[Gpt2Prefix.Length..] : Name;
-
     private int Count => Parts.Sum(static p => p.Value.Shape.Count);
 
     /// <summary>The file's tensors, in the order of the model's parameters.</summary>
     public static IEnumerable<StoredWeight> Of(Transformer model)
     {
-        var isGpt2 = model.Config.Architecture == Architecture.Gpt2;
-        return model.Parameters().GroupBy(p => isGpt2 ? WithoutPart(p.Name) : p.Name).Select(group =>
+        var weights = model.Weights;
+        return Layout(model.Config).Select(
+            stored => new StoredWeight(stored.Name, stored.Shape, [.. stored.Parts.Select(name => (name, weights[name]))], stored.Transposed));
+    }
+
+    /// <summary>The same of a model that is not there yet.</summary>
+    public static IEnumerable<StoredShape> ShapesOf(ModelConfig config) => Layout(config).Select(static stored => new StoredShape(stored.Name, stored.Shape));
+
+    private static IEnumerable<(string Name, int[] Shape, string[] Parts, bool Transposed)> Layout(ModelConfig config)
+    {
+        var isGpt2 = config.Architecture == Architecture.Gpt2;
+        return Transformer.Layout(config).GroupBy(p => isGpt2 ? WithoutPart(p.Name) : p.Name).Select(group =>
         {
-            var parts = group.ToList();
-            var transposed = isGpt2 && parts[0].Value.Shape.Rank == 2 && group.Key.Contains(".c_", StringComparison.Ordinal);
-            var rows = parts.Sum(static p => p.Value.Shape.Rank == 2 ? p.Value.Shape.Rows : p.Value.Shape.Count);
-            int[] shape = parts[0].Value.Shape.Rank == 1 ? [rows] : transposed ? [parts[0].Value.Shape.Columns, rows] : [rows, parts[0].Value.Shape.Columns];
-            return new StoredWeight(group.Key, shape, parts, transposed);
+            var shapes = group.Select(static p => p.Shape).ToList();
+            var transposed = isGpt2 && shapes[0].Rank == 2 && group.Key.Contains(".c_", StringComparison.Ordinal);
+            var rows = shapes.Sum(static s => s.Rank == 2 ? s.Rows : s.Count);
+            int[] shape = shapes[0].Rank == 1 ? [rows] : transposed ? [shapes[0].Columns, rows] : [rows, shapes[0].Columns];
+            return (group.Key, shape, group.Select(static p => p.Name).ToArray(), transposed);
         });
     }
 

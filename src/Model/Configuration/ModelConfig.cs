@@ -1,3 +1,5 @@
+using TinyDpo.Tensors;
+
 namespace TinyDpo.Models;
 
 /// <summary>The shape of a transformer. In messages its fields go by the names of Hugging Face's config.json.</summary>
@@ -98,7 +100,12 @@ public sealed partial record ModelConfig
         Addressable("vocab_size", VocabSize);
         Addressable("intermediate_size", IntermediateSize);
         Addressable("head_dim", (long)Heads * HeadSize);
-        return this;
+        var parameters = ParameterSet.LengthOf(Transformer.Layout(this));
+        return parameters <= ParameterSet.MaxLength
+            ? this
+            : throw new InputException(
+                file, null, $"describes a model of {parameters} parameters, but {ParameterSet.MaxLength} (2^31) are the most that one can have here",
+                "give a smaller model");
 
         void Between(string key, int value, int least, int most) =>
             Require(value >= least && value <= most, key, $"must lie in [{least}, {most}], is {value}");

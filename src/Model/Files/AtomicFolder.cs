@@ -1,32 +1,33 @@
 namespace TinyDpo.Models;
 
 /// <summary>
-/// Folders that are either whole or not there: written as FOLDER.partial, then renamed. What a crash leaves of FOLDER.partial is removed by
-/// the next write.
+/// Folders that are either whole or not there: written as FOLDER.GUID.partial, then renamed. What a crash leaves of such a folder is removed
+/// by the next write; the GUID tells it from what somebody else has put there.
 /// </summary>
 public static class AtomicFolder
 {
     private const string Partial = ".partial";
     private const string Old = ".old";
+    private const int GuidDigits = 32;
 
     /// <summary>
     /// Writes the folder, in place of one that is there. When <paramref name="write"/> throws, the old folder stays as it was and its
-    /// exception comes through. Between the two renames of a replacement a crash leaves the old one as FOLDER.old.
+    /// exception comes through. Between the two renames of a replacement a crash leaves the old one as FOLDER.GUID.old, until the next is whole.
     /// </summary>
     /// <param name="folder">Its parents are made where there are none.</param>
     /// <param name="write">Fills the folder whose path it is given.</param>
     /// <exception cref="InputException">The folder cannot be written or replaced.</exception>
     public static void Write(string folder, Action<string> write)
     {
-        var (target, partial, old) = Paths(folder);
-        Delete(partial);
+        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        var (partial, old) = (Unique(target, Partial), Unique(target, Old));
+        DeleteLeftovers(target, Partial);
         try
         {
             AtomicFile.RequireWritableFolder(partial);
             write(partial);
             if (Directory.Exists(target))
             {
-                Delete(old);
                 Move(target, old);
             }
             try
@@ -44,22 +45,18 @@ public static class AtomicFolder
             DeleteIfPossible(partial);
             throw;
         }
-        Delete(old);
+        DeleteLeftovers(target, Old);
     }
 
-    /// <summary>For a folder that somebody names, who may have other things in it: what <see cref="Write"/> would delete must not be there.</summary>
-    /// <exception cref="InputException">The folder is there and not empty, or one with the name that it has while it is written or replaced.</exception>
+    /// <summary>For a folder that somebody names, who may have other things in it: <see cref="Write"/> would replace it.</summary>
+    /// <exception cref="InputException">The folder is there and not empty.</exception>
     public static void RequireUnused(string folder)
     {
-        var (target, partial, old) = Paths(folder);
-        foreach (var taken in new[] { target, partial, old })
+        var used = false;
+        Guard(folder, "cannot be read", () => used = Directory.Exists(folder) && Directory.EnumerateFileSystemEntries(folder).Any());
+        if (used)
         {
-            var used = false;
-            Guard(taken, "cannot be read", () => used = Directory.Exists(taken) && Directory.EnumerateFileSystemEntries(taken).Any());
-            if (used)
-            {
-                throw new InputException(taken, null, "is there and not empty", "choose another folder, or delete it");
-            }
+            throw new InputException(folder, null, "is there and not empty", "choose another folder, or delete it");
         }
     }
 
@@ -71,20 +68,38 @@ public static class AtomicFolder
         {
             return;
         }
-        var doomed = folder;
-        if (!folder.EndsWith(Partial, StringComparison.Ordinal) && !folder.EndsWith(Old, StringComparison.Ordinal))
-        {
-            Delete(doomed = folder + Partial);
-            Move(folder, doomed);
-        }
-        Guard(folder, "cannot be deleted", () => Directory.Delete(doomed, recursive: true));
+        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        var doomed = Unique(target, Partial);
+        Move(target, doomed);
+        DeleteWhole(doomed);
     }
 
-    private static (string Target, string Partial, string Old) Paths(string folder)
+    /// <summary>Whether a name is one that our folders bear only while they are written or deleted.</summary>
+    public static bool IsPartial(string name) => TargetOf(name, Partial) is not null;
+
+    private static string Unique(string target, string suffix) => $"{target}.{Guid.NewGuid():N}{suffix}";
+
+    // The TARGET of TARGET.GUID.suffix; null for other names.
+    private static string? TargetOf(string name, string suffix)
     {
-        var target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
-        return (target, target + Partial, target + Old);
+        var length = name.Length - suffix.Length - GuidDigits - 1;
+        return length > 0 && name[length] == '.' && name.EndsWith(suffix, StringComparison.Ordinal)
+            && Guid.TryParseExact(name.AsSpan(length + 1, GuidDigits), "N", out _)
+            ? name[..length]
+            : null;
     }
+
+    private static void DeleteLeftovers(string target, string suffix)
+    {
+        var (parent, name) = (Path.GetDirectoryName(target), Path.GetFileName(target));
+        List<string> left = [];
+        Guard(target, "cannot be read beside", () => left = Directory.Exists(parent)
+            ? [.. Directory.EnumerateDirectories(parent).Where(path => TargetOf(Path.GetFileName(path), suffix) == name)]
+            : []);
+        left.ForEach(DeleteWhole);
+    }
+
+    private static void DeleteWhole(string folder) => Guard(folder, "cannot be deleted", () => Directory.Delete(folder, recursive: true));
 
     private static void Move(string from, string to) => Guard(to, "cannot be renamed to", () => Directory.Move(from, to));
 
@@ -92,7 +107,10 @@ public static class AtomicFolder
     {
         try
         {
-            Delete(folder);
+            if (Directory.Exists(folder))
+            {
+                DeleteWhole(folder);
+            }
         }
         catch (InputException)
         {

@@ -35,6 +35,33 @@ internal static class InputFile
         }
     }
 
+    /// <summary>The bytes of a whole file, one that has more than <paramref name="most"/> refused unread, where the system knows its length.</summary>
+    /// <exception cref="InputException">It is larger, or cannot be read.</exception>
+    public static ReadOnlyMemory<byte> ReadAll(string path, int most)
+    {
+        using var stream = new FileStream(Open(path, FileOptions.SequentialScan), FileAccess.Read, bufferSize: 0);
+        return Guard(path, () =>
+        {
+            // A byte more, in which the end is seen; a pipe tells no length.
+            var length = stream.CanSeek ? stream.Length : 0;
+            var bytes = new byte[length > most ? throw TooLarge(path, most) : Math.Max(length, 1 << 12) + 1];
+            var filled = 0;
+            for (var read = -1; read != 0; filled += read)
+            {
+                if (filled == bytes.Length)
+                {
+                    Array.Resize(ref bytes, (int)Math.Min(2L * bytes.Length, most + 1L));
+                }
+                read = stream.Read(bytes, filled, bytes.Length - filled);
+                if (filled + read > most)
+                {
+                    throw TooLarge(path, most);
+                }
+            }
+            return bytes.AsMemory(0, filled);
+        });
+    }
+
     public static InputException CutShort(string path, long expected, long actual) =>
         new(path, null, $"file is cut short: expects {expected} bytes, has {actual}", "copy or download it again");
 
@@ -53,6 +80,9 @@ internal static class InputFile
 
     /// <summary>Whether an exception is the file system's answer rather than a fault of the program.</summary>
     public static bool IsRefusal(Exception e) => e is IOException or UnauthorizedAccessException or SecurityException;
+
+    private static InputException TooLarge(string path, int most) =>
+        new(path, null, $"is larger than {most >> 20} MiB, the most that such a file may have", "check that it is the right file");
 
     private static InputException Unreadable(string path, Exception e) => e switch
     {

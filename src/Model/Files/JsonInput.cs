@@ -10,25 +10,15 @@ namespace TinyDpo.Models;
 /// </summary>
 public static class JsonInput
 {
-    /// <summary>The longest line of a JSONL file, or value of a list: one without an end must not fill the memory.</summary>
-    public const int MaxLineBytes = 1 << 25;
-
     private const int MaxDepth = 64;
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false };
 
     /// <summary>Reads a file that holds one JSON value.</summary>
-    /// <exception cref="InputException">The file cannot be read or is not JSON; names line and byte, both counted from 1.</exception>
+    /// <exception cref="InputException">The file cannot be read, is too large or is not JSON; names line and byte, both counted from 1.</exception>
     public static JsonDocument ReadFile(string path)
     {
-        using var handle = InputFile.Open(path, FileOptions.SequentialScan);
-        var bytes = InputFile.Guard(path, () =>
-        {
-            using var stream = new FileStream(handle, FileAccess.Read, bufferSize: 0);
-            using var all = new MemoryStream();
-            stream.CopyTo(all);
-            return all.GetBuffer().AsMemory(0, (int)all.Length);
-        });
-        return Parse(path, WithoutByteOrderMark(bytes), null, utf8 => JsonDocument.Parse(utf8, Strict));
+        var bytes = InputFile.ReadAll(path, InputLimit.Json.Bytes);
+        return Parse(path, WithoutByteOrderMark(bytes), null, InputLimit.Json, utf8 => JsonDocument.Parse(utf8, Strict));
     }
 
     /// <summary>
@@ -37,13 +27,12 @@ public static class JsonInput
     /// <exception cref="InputException">While enumerating: the file cannot be read, or a line is not JSON; names line and byte.</exception>
     public static IEnumerable<(int Line, JsonElement Row)> ReadLines(string path)
     {
-        using var input = InputBytes.Open(path);
-        foreach (var (line, bytes) in Lines(path, input))
+        foreach (var (line, bytes) in InputLines.Read(path))
         {
             var json = line == 1 ? WithoutByteOrderMark(bytes) : bytes;
             if (json.Span.IndexOfAnyExcept(" \t\r"u8) >= 0)
             {
-                yield return (line, Parse(path, json, line, utf8 => JsonElement.Parse(utf8.Span, Strict)));
+                yield return (line, Parse(path, json, line, InputLimit.Line, utf8 => JsonElement.Parse(utf8.Span, Strict)));
             }
         }
     }
@@ -64,21 +53,41 @@ public static class JsonInput
         IEnumerable<(int Line, JsonElement Row)> Items()
         {
             using var input = InputBytes.Open(path);
-            foreach (var (line, bytes) in new JsonItems(path, input, MaxLineBytes).Read())
+            foreach (var (line, bytes) in new JsonItems(path, input).Read())
             {
-                yield return (line, Parse(path, bytes, line, utf8 => JsonElement.Parse(utf8.Span, Strict)));
+                yield return (line, Parse(path, bytes, line, InputLimit.Line, utf8 => JsonElement.Parse(utf8.Span, Strict)));
             }
         }
     }
 
     /// <summary>Parses JSON that is a part of <paramref name="file"/>, called <paramref name="part"/> in messages.</summary>
     internal static JsonDocument ParsePart(string file, string part, ReadOnlyMemory<byte> utf8) =>
-        Parse(file, utf8, null, bytes => JsonDocument.Parse(bytes, Strict), part + ", ");
+        Parse(file, utf8, null, InputLimit.Json, bytes => JsonDocument.Parse(bytes, Strict), part + ", ");
 
-    private static T Parse<T>(string file, ReadOnlyMemory<byte> utf8, int? line, Func<ReadOnlyMemory<byte>, T> parse, string part = "")
+    /// <summary>Reads over JSON, which costs no memory, where it is long enough to have more tokens than may be parsed.</summary>
+    /// <exception cref="JsonException">It has, or is no JSON.</exception>
+    internal static void RequireFewTokens(ReadOnlySpan<byte> utf8, InputLimit limit)
+    {
+        if (utf8.Length <= limit.Tokens)
+        {
+            return;
+        }
+        var reader = new Utf8JsonReader(utf8, new JsonReaderOptions { MaxDepth = MaxDepth });
+        for (var tokens = 0; reader.Read(); tokens++)
+        {
+            if (tokens == limit.Tokens)
+            {
+                throw Located($"more than {limit.Tokens} values, names and brackets.", utf8, (int)reader.TokenStartIndex);
+            }
+        }
+    }
+
+    private static T Parse<T>(
+        string file, ReadOnlyMemory<byte> utf8, int? line, InputLimit limit, Func<ReadOnlyMemory<byte>, T> parse, string part = "")
     {
         try
         {
+            RequireFewTokens(utf8.Span, limit);
             RequireText(utf8.Span);
             return parse(utf8);
         }
@@ -161,40 +170,5 @@ public static class JsonInput
             }
         }
         return false;
-    }
-
-    // Lines without their line feed; each is valid until the next is asked for.
-    private static IEnumerable<(int Line, ReadOnlyMemory<byte> Bytes)> Lines(string path, InputBytes input)
-    {
-        var buffer = new byte[1 << 16];
-        var (start, scanned, filled, line) = (0, 0, 0, 1);
-        while (true)
-        {
-            var feed = buffer.AsSpan(scanned, filled - scanned).IndexOf((byte)'\n');
-            if (feed >= 0)
-            {
-                yield return (line++, buffer.AsMemory(start, scanned + feed - start));
-                start = scanned = scanned + feed + 1;
-                continue;
-            }
-            buffer.AsSpan(start, filled - start).CopyTo(buffer);
-            (filled, start) = (filled - start, 0);
-            scanned = filled;
-            if (filled == buffer.Length)
-            {
-                if (filled >= MaxLineBytes)
-                {
-                    throw new InputException(path, $"line {line}", $"is longer than {MaxLineBytes} bytes", "put one value on each line");
-                }
-                Array.Resize(ref buffer, 2 * buffer.Length);
-            }
-            var read = input.Read(buffer.AsMemory(filled));
-            if (read == 0)
-            {
-                yield return (line, buffer.AsMemory(0, filled));
-                yield break;
-            }
-            filled += read;
-        }
     }
 }

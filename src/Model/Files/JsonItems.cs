@@ -4,7 +4,7 @@ namespace TinyDpo.Models;
 /// The values of a JSON list one at a time, each as its bytes, so that a long list is never whole in memory. Only brackets, strings and
 /// commas are looked at: what a value holds is for its parser to judge.
 /// </summary>
-internal sealed class JsonItems(string path, InputBytes input, int mostBytes)
+internal sealed class JsonItems(string path, InputBytes input)
 {
     private enum Place
     {
@@ -82,11 +82,11 @@ internal sealed class JsonItems(string path, InputBytes input, int mostBytes)
     {
         if (_length == _item.Length)
         {
-            if (_length >= mostBytes)
+            if (_length >= InputLimit.Line.Bytes)
             {
-                throw Fault($"a value is longer than {mostBytes} bytes");
+                throw Fault($"a value is longer than {InputLimit.Line.Bytes} bytes");
             }
-            Array.Resize(ref _item, 2 * _item.Length);
+            Array.Resize(ref _item, Math.Min(2 * _item.Length, InputLimit.Line.Bytes));
         }
         _item[_length++] = value;
     }

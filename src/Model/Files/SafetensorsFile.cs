@@ -9,9 +9,6 @@ namespace TinyDpo.Models;
 /// </summary>
 public sealed class SafetensorsFile : IDisposable
 {
-    /// <summary>Hugging Face's limit, in bytes.</summary>
-    public const int MaxHeaderBytes = 100_000_000;
-
     private const int LengthBytes = 8;
     private readonly SafeFileHandle handle;
     private readonly long dataStart;
@@ -48,9 +45,10 @@ public sealed class SafetensorsFile : IDisposable
             Span<byte> field = stackalloc byte[LengthBytes];
             InputFile.ReadExactly(path, handle, field, 0);
             var headerLength = BinaryPrimitives.ReadUInt64LittleEndian(field);
-            if (headerLength > MaxHeaderBytes)
+            var most = InputLimit.Json.Bytes;
+            if (headerLength > (ulong)most)
             {
-                throw new InputException(path, null, $"its header would take {headerLength} bytes, more than the {MaxHeaderBytes} allowed",
+                throw new InputException(path, null, $"its header would take {headerLength} bytes, more than the {most} allowed",
                     "give a safetensors file");
             }
             var dataStart = LengthBytes + (long)headerLength;
@@ -96,6 +94,14 @@ public sealed class SafetensorsFile : IDisposable
     /// <exception cref="InputException">There is no such tensor, it has another shape, or the file cannot be read.</exception>
     public void Read(string name, ReadOnlySpan<int> shape, Span<Real> destination)
     {
+        RequireShape(name, shape);
+        Read(name, destination);
+    }
+
+    /// <summary>Checks a tensor's shape.</summary>
+    /// <exception cref="InputException">There is no such tensor, or it has another shape.</exception>
+    public void RequireShape(string name, ReadOnlySpan<int> shape)
+    {
         var actual = Find(name).Shape;
         if (!shape.SequenceEqual(actual))
         {
@@ -103,7 +109,6 @@ public sealed class SafetensorsFile : IDisposable
                 $"has shape [{string.Join(", ", actual)}], but the model's configuration asks for [{string.Join(", ", shape.ToArray())}]",
                 "give the config.json that belongs to these weights");
         }
-        Read(name, destination);
     }
 
     public void Dispose() => handle.Dispose();

@@ -41,6 +41,10 @@ public sealed class SafetensorsShards : IDisposable
     /// <summary>The file that holds a tensor; for one that none holds, the first.</summary>
     public string PathOf(string name) => (_fileOf.TryGetValue(name, out var file) ? file : _files[0]).Path;
 
+    /// <inheritdoc cref="SafetensorsFile.RequireShape"/>
+    public void RequireShape(string name, ReadOnlySpan<int> shape) =>
+        (_fileOf.TryGetValue(name, out var file) ? file : _files[0]).RequireShape(name, shape);
+
     /// <inheritdoc cref="SafetensorsFile.Read(string, ReadOnlySpan{int}, Span{Real})"/>
     public void Read(string name, ReadOnlySpan<int> shape, Span<Real> destination) =>
         (_fileOf.TryGetValue(name, out var file) ? file : _files[0]).Read(name, shape, destination);

@@ -12,7 +12,7 @@ internal static class HuggingFaceTokenizerReader
 
     public static BpeTokenizer Read(string file)
     {
-        var root = JsonPlace.Read(file);
+        var root = JsonPlace.Read(file, InputLimit.Tokenizer);
         var model = root.Required("model");
         if (model["type"] is { } type && type.Text() != "BPE")
         {
@@ -56,7 +56,7 @@ internal static class HuggingFaceTokenizerReader
     /// <summary>The older layout of GPT-2's tokenizer: the pieces in vocab.json, the merges, one a line, in merges.txt.</summary>
     public static ByteLevelTokenizer ReadVocabularyAndMerges(string vocabularyFile, string mergesFile)
     {
-        var root = JsonPlace.Read(vocabularyFile);
+        var root = JsonPlace.Read(vocabularyFile, InputLimit.Tokenizer);
         var table = new PieceTable();
         ReadVocabulary(root, table);
         var (configuration, modelConfiguration) = Beside(vocabularyFile);
@@ -68,7 +68,7 @@ internal static class HuggingFaceTokenizerReader
         }
         var unk = configuration?["unk_token"] is { } unknown ? IdOf(unknown, TokenText(unknown), table) : (int?)null;
         var merges = new List<Merge>();
-        var lines = Encoding.UTF8.GetString(TokenizerFile.ReadBytes(mergesFile)).Split('\n');
+        var lines = Encoding.UTF8.GetString(TokenizerFile.ReadBytes(mergesFile).Span).Split('\n');
         for (var i = 0; i < lines.Length; i++)
         {
             var line = lines[i].TrimEnd('\r');
@@ -89,7 +89,7 @@ internal static class HuggingFaceTokenizerReader
     {
         var folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
         JsonPlace? ReadWhereThere(string name) =>
-            File.Exists(Path.Combine(folder, name)) ? JsonPlace.Read(Path.Combine(folder, name)) : null;
+            File.Exists(Path.Combine(folder, name)) ? JsonPlace.Read(Path.Combine(folder, name), InputLimit.Json) : null;
         return (ReadWhereThere(TokenizerFile.ConfigurationName), ReadWhereThere(TokenizerFile.ModelConfigurationName));
     }
 
@@ -227,7 +227,7 @@ internal static class HuggingFaceTokenizerReader
     private static string? ReadChatTemplateFile(string tokenizerFile)
     {
         var path = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(tokenizerFile))!, TokenizerFile.ChatTemplateName);
-        return File.Exists(path) ? Encoding.UTF8.GetString(TokenizerFile.ReadBytes(path)) : null;
+        return File.Exists(path) ? Encoding.UTF8.GetString(InputFile.ReadAll(path, InputLimit.Json.Bytes).Span) : null;
     }
 
     // A text, or several by name, of which the one called default is meant.

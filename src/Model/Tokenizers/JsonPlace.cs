@@ -6,10 +6,10 @@ namespace TinyDpo.Models;
 /// <summary>A value in a JSON file that knows where it stands, so that whatever is wrong with it can be reported in one line.</summary>
 internal readonly record struct JsonPlace(string File, string Place, JsonElement Value)
 {
-    /// <exception cref="InputException">The file cannot be read or is not JSON with an object at its root.</exception>
-    public static JsonPlace Read(string file)
+    /// <exception cref="InputException">The file cannot be read, is too large, or is not JSON with an object at its root.</exception>
+    public static JsonPlace Read(string file, InputLimit limit)
     {
-        var content = TokenizerFile.ReadBytes(file).AsMemory();
+        var content = InputFile.ReadAll(file, limit.Bytes);
         if (content.Span.StartsWith("\uFEFF"u8))
         {
             content = content[3..];
@@ -20,6 +20,7 @@ internal readonly record struct JsonPlace(string File, string Place, JsonElement
         }
         try
         {
+            JsonInput.RequireFewTokens(content.Span, limit);
             var root = new JsonPlace(file, "the root", JsonDocument.Parse(content).RootElement);
             return root.Expect(JsonValueKind.Object, "an object");
         }

@@ -14,9 +14,11 @@ public sealed class MergeTable
 
     private readonly Dictionary<(int Left, int Right), (int Rank, int Result)> rules;
 
-    public MergeTable(IReadOnlyList<Merge> merges)
+    /// <param name="merges">The rules, no pair twice.</param>
+    /// <param name="comparer">Of the pairs; null for the default.</param>
+    public MergeTable(IReadOnlyList<Merge> merges, IEqualityComparer<(int Left, int Right)>? comparer = null)
     {
-        rules = new(merges.Count);
+        rules = new(merges.Count, comparer);
         foreach (var merge in merges)
         {
             rules.Add((merge.Left, merge.Right), (merge.Rank, merge.Result));

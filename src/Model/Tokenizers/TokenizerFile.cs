@@ -28,12 +28,12 @@ public static class TokenizerFile
                 : HuggingFaceTokenizerReader.ReadVocabularyAndMerges(vocabulary, Path.Combine(path, MergesName));
         }
         var content = ReadBytes(path);
-        if (IsJson(path, content))
+        if (IsJson(path, content.Span))
         {
             return HuggingFaceTokenizerReader.Read(path);
         }
-        return Llama2cTokenizerReader.Recognises(content)
-            ? Llama2cTokenizerReader.Read(path, content)
+        return Llama2cTokenizerReader.Recognises(content.Span)
+            ? Llama2cTokenizerReader.Read(path, content.Span)
             : throw new InputException(path, null, "is no tokenizer of a known kind",
                 "give a Hugging Face folder, a tokenizer.json or llama2.c's TOK.bin");
     }
@@ -49,27 +49,13 @@ public static class TokenizerFile
         }
     }
 
-    /// <exception cref="InputException">The file is absent or cannot be read.</exception>
-    internal static byte[] ReadBytes(string file)
-    {
-        try
-        {
-            return File.ReadAllBytes(file);
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            throw new InputException(file, null, "does not exist", "check the path");
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new InputException(file, null, "cannot be read", "check that it is a file you may read");
-        }
-    }
+    /// <exception cref="InputException">The file is absent, too large, or cannot be read.</exception>
+    internal static ReadOnlyMemory<byte> ReadBytes(string file) => InputFile.ReadAll(file, InputLimit.Tokenizer.Bytes);
 
-    private static bool IsJson(string path, byte[] content)
+    private static bool IsJson(string path, ReadOnlySpan<byte> content)
     {
         // 123, a possible first number of a TOK.bin, is '{' followed by NUL.
-        var start = content.AsSpan().TrimStart(" \t\r\n\uFEFF"u8);
+        var start = content.TrimStart(" \t\r\n\uFEFF"u8);
         return Path.GetExtension(path).Equals(".json", StringComparison.OrdinalIgnoreCase) || (start is [(byte)'{', not 0, ..]);
     }
 }

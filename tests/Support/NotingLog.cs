@@ -1,0 +1,19 @@
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Tests;
+
+/// <summary>A log that keeps its notes.</summary>
+internal sealed class NotingLog : IRunLog
+{
+    public List<string> Notes { get; } = [];
+
+    public void Stage(string name, int total)
+    {
+    }
+
+    public void Advance(int done, string? detail = null)
+    {
+    }
+
+    public void Note(string line) => Notes.Add(line);
+}
