@@ -1,4 +1,5 @@
 using TinyDpo.Kernels;
+using TinyDpo.Models;
 using TinyDpo.Tests.Kernels;
 using static TinyDpo.Tests.AttentionOnDevice;
 using static TinyDpo.Tests.Kernels.AttentionTests;
@@ -31,6 +32,32 @@ public class CudaCacheTests(CudaDevice device) : CudaDeviceTests(device)
         }
         Assert.That(Numbers(Cuda, kOnDevice), Is.EqualTo(kCache));
         Assert.That(Numbers(Cuda, vOnDevice), Is.EqualTo(vCache));
+    }
+
+    [Test]
+    public void ASequenceLongerThanTheWindowIsRefused()
+    {
+        using var scope = new MemoryScope(Cuda);
+        var (x, lengths) = (Upload(Cuda, new Real[20]), Upload(Cuda, [5]));
+        var (layout, logSumExp) = (SegmentLayout.Validate([new Segment(0, 0, 0, 5)], 5), Upload(Cuda, new Real[5]));
+        Assert.That(Cuda.HasSlidingWindow, Is.False);
+        var shape = new AttentionShape(1, 1, 4, Window: 4);
+        Assert.That(() => Cuda.SegmentAttention(shape, layout, x, x, x, x, logSumExp), Throws.InstanceOf<NotSupportedException>());
+        Assert.That(() => Cuda.SegmentAttentionBackward(shape, layout, x, x, x, x, logSumExp, x, x, x, x), Throws.InstanceOf<NotSupportedException>());
+        Assert.That(() => Cuda.DecodeAttention(shape, x, x, x, lengths, 1, 5, x), Throws.InstanceOf<NotSupportedException>());
+        Assert.That(() => Cuda.DecodeAttention(shape with { Window = 5 }, x, x, x, lengths, 1, 5, Upload(Cuda, new Real[4])), Throws.Nothing);
+
+        var config = TinyModels.Config() with { Architecture = Architecture.Mistral, SlidingWindow = 6 };
+        var model = new Transformer(config, Cuda);
+        model.Initialise(1);
+        const string remedy = "has no attention within a window; give --device cpu, or fewer tokens";
+        Assert.That(
+            () => model.Hidden(PackedBatch.Pack(Cuda, [new PromptGroup([1, 2, 3], [[1, 2, 3, 4, 5]])])),
+            Throws.InstanceOf<InputException>().With.Message.EndsWith(remedy));
+        Assert.That(
+            () => Generator.Sample(model, [[1, 2, 3]], new GenerationOptions { MaxTokens = 4 }),
+            Throws.InstanceOf<InputException>().With.Message.EndsWith(remedy));
+        Assert.That(() => Generator.Sample(model, [[1, 2, 3]], new GenerationOptions { MaxTokens = 3 }), Throws.Nothing);
     }
 
     [Test]

@@ -13,6 +13,7 @@ internal sealed unsafe class AttentionCase
     public required int KvHeads { get; init; }
     public required int HeadSize { get; init; }
     public int Gap { get; init; }
+    public int? Window { get; init; }
     public Real[] Q { get; private set; } = [];
     public Real[] K { get; private set; } = [];
     public Real[] V { get; private set; } = [];
@@ -46,6 +47,7 @@ internal sealed unsafe class AttentionCase
             KvHeads = KvHeads,
             HeadSize = HeadSize,
             Gap = Gap,
+            Window = Window,
             Q = Rows(Q, LdQ),
             K = Rows(K, LdK),
             V = Rows(V, LdV),
@@ -72,11 +74,11 @@ internal sealed unsafe class AttentionCase
         {
             if (reference)
             {
-                SegmentAttention.ForwardReference(Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, o, LdO, lse);
+                SegmentAttention.ForwardReference(Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, o, LdO, lse, Window);
             }
             else
             {
-                SegmentAttention.Forward(team, Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, o, LdO, lse);
+                SegmentAttention.Forward(team, Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, o, LdO, lse, Window);
             }
         }
         return (output, logSumExp);
@@ -102,12 +104,12 @@ internal sealed unsafe class AttentionCase
             if (reference)
             {
                 SegmentAttention.BackwardReference(Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, dO, LdO, dq, dk, dv,
-                    accumulate);
+                    accumulate, Window);
             }
             else
             {
                 SegmentAttention.Backward(team, Layout, Heads, KvHeads, HeadSize, Scale, q, LdQ, k, LdK, v, LdV, o, LdO, lse, dO, dq, dk,
-                    dv, accumulate);
+                    dv, accumulate, Window);
             }
         }
         return (dQuery, dKey, dValue);

@@ -27,8 +27,8 @@ public class AttentionTests
     }
 
     private static AttentionCase Case(SegmentLayout layout, int heads = 4, int kvHeads = 2, int headSize = 16, int gap = 3, int seed = 1,
-        double magnitude = 1) =>
-        new AttentionCase { Layout = layout, Heads = heads, KvHeads = kvHeads, HeadSize = headSize, Gap = gap }.Fill(seed, magnitude);
+        double magnitude = 1, int? window = null) =>
+        new AttentionCase { Layout = layout, Heads = heads, KvHeads = kvHeads, HeadSize = headSize, Gap = gap, Window = window }.Fill(seed, magnitude);
 
     /// <summary>Equal within a few ulp for every term of the longest sum, relative to the largest number about.</summary>
     internal static void AssertClose(Real[] actual, Real[] expected, int terms, string what)
@@ -72,6 +72,16 @@ public class AttentionTests
         AssertMatchesReference(Case(Layout([1], [70, 60, 5, 131], [64, 64], [1, 1, 1], [200]), heads, kvHeads, headSize),
             accumulate: heads == 4);
 
+    // Windows of one key, within a block, of a block and around it, and of several; headSize 13 has padding.
+    [TestCase(1, 16)]
+    [TestCase(7, 13)]
+    [TestCase(63, 16)]
+    [TestCase(64, 8)]
+    [TestCase(65, 32)]
+    [TestCase(150, 16)]
+    public void AWindowMatchesTheReferenceAcrossBlocks(int window, int headSize) =>
+        AssertMatchesReference(Case(Layout([1], [70, 60, 5, 131], [64, 64], [3, 1, 9], [200]), headSize: headSize, window: window), accumulate: window == 7);
+
     [Test]
     public void MatchesTheReferenceOnRandomShapes() => Prop.ForAll<int>(seed =>
     {
@@ -80,7 +90,7 @@ public class AttentionTests
         T[] Some<T>(Func<T> draw) => [.. Enumerable.Range(0, Draw(1, 4)).Select(_ => draw())];
         var groups = Some(() => Some(() => Draw(1, 40)));
         var kvHeads = Draw(1, 3);
-        AssertMatchesReference(Case(Layout(groups), kvHeads * Draw(1, 3), kvHeads, Draw(1, 20), Draw(0, 5), seed),
+        AssertMatchesReference(Case(Layout(groups), kvHeads * Draw(1, 3), kvHeads, Draw(1, 20), Draw(0, 5), seed, window: Draw(0, 1) == 0 ? null : Draw(1, 90)),
             accumulate: Draw(0, 1) == 1);
     }).QuickCheckThrowOnFailure();
 
@@ -164,6 +174,64 @@ public class AttentionTests
         Assert.That(AttentionCase.Rows(poisonedO, x.LdO, Enumerable.Range(poisoned, 70 - poisoned)), Is.All.NaN);
     }
 
+    [TestCase(90)]
+    [TestCase(1000)]
+    public void AWindowThatHidesNothingChangesNoBit(int window)
+    {
+        var layout = Layout([40, 50, 13], [77]);
+        var (x, y) = (Case(layout), Case(layout, window: window));
+        AssertSameBits(y.Forward().O, x.Forward().O);
+        AssertSameBits(y.Forward().Lse, x.Forward().Lse);
+        var (actual, expected) = (y.Backward(), x.Backward());
+        AssertSameBits(actual.DQ, expected.DQ);
+        AssertSameBits(actual.DK, expected.DK);
+        AssertSameBits(actual.DV, expected.DV);
+    }
+
+    /// <summary>A key beyond the window counts for nothing, not even as 0 x NaN; and a sequence has its bits in any batch.</summary>
+    [TestCase(20)]
+    [TestCase(64)]
+    [TestCase(100)]
+    public void WhatLiesBeforeTheWindowReachesNoRow(int window)
+    {
+        const int poisoned = 30;
+        var x = Case(Layout([40, 130]), gap: 0, window: window);
+        var (o, lse) = x.Forward();
+        var dq = x.Backward().DQ;
+        x.K.AsSpan(poisoned * x.LdK, x.LdK).Fill(Real.NaN);
+        x.V.AsSpan(poisoned * x.LdV, x.LdV).Fill(Real.NaN);
+        var (poisonedO, poisonedLse) = x.Forward();
+        var poisonedDq = x.Backward().DQ;
+        int[] unseen = [.. Enumerable.Range(0, poisoned), .. Enumerable.Range(poisoned + window, 170 - poisoned - window)];
+        AssertSameBits(AttentionCase.Rows(poisonedO, x.LdO, unseen), AttentionCase.Rows(o, x.LdO, unseen));
+        AssertSameBits(x.LseRows(poisonedLse, unseen), x.LseRows(lse, unseen));
+        AssertSameBits(AttentionCase.Rows(poisonedDq, x.LdQ, unseen), AttentionCase.Rows(dq, x.LdQ, unseen));
+        Assert.That(AttentionCase.Rows(poisonedO, x.LdO, Enumerable.Range(poisoned, window)), Is.All.NaN);
+    }
+
+    [TestCase(1)]
+    [TestCase(50)]
+    [TestCase(70)]
+    public void AWindowedSequenceHasTheSameBitsInAnyBatch(int window)
+    {
+        const int prompt = 83, completion = 90;
+        var x = Case(Layout([prompt, completion]), window: window);
+        var y = x.Gather(Layout([9], [prompt + completion]), [.. Enumerable.Range(5, 9), .. Enumerable.Range(0, prompt + completion)]);
+        int[] here = [.. Enumerable.Range(0, prompt + completion)], there = [.. here.Select(static t => t + 9)];
+        AssertSameBits(AttentionCase.Rows(y.Forward(3).O, x.LdO, there), AttentionCase.Rows(x.Forward().O, x.LdO, here));
+        AssertSameBits(AttentionCase.Rows(y.Backward(3).DQ, x.LdQ, there), AttentionCase.Rows(x.Backward().DQ, x.LdQ, here));
+    }
+
+    [TestCase(0, 5, null, 15)]
+    [TestCase(3, 5, null, 9)]
+    [TestCase(0, 5, 2, 9)]
+    [TestCase(1, 4, 3, 8)]
+    [TestCase(6, 8, 3, 6)]
+    [TestCase(0, 3, 3, 6)]
+    [TestCase(2, 2, 1, 0)]
+    public void TheVisibleKeysAreCounted(int from, int to, int? window, int expected) =>
+        Assert.That(new AttentionShape(1, 1, 2, window).VisibleKeys(from, to), Is.EqualTo(expected));
+
     [Test]
     public void HugeScoresStayFinite()
     {
@@ -175,12 +243,13 @@ public class AttentionTests
     }
 
 #if DOUBLE
-    [TestCase(2, 1, 5)]
-    [TestCase(4, 2, 3)]
-    public void GradientsMatchFiniteDifferences(int heads, int kvHeads, int headSize)
+    [TestCase(2, 1, 5, null)]
+    [TestCase(4, 2, 3, null)]
+    [TestCase(2, 1, 4, 3)]
+    public void GradientsMatchFiniteDifferences(int heads, int kvHeads, int headSize, int? window)
     {
         const double step = 1e-5;
-        var x = Case(Layout([3, 4, 2, 1], [2], [1, 5]), heads, kvHeads, headSize, gap: 0);
+        var x = Case(Layout([3, 4, 2, 1], [2], [1, 5]), heads, kvHeads, headSize, gap: 0, window: window);
         var (dq, dk, dv) = x.Backward();
         foreach (var (operand, gradient) in new[] { (x.Q, dq), (x.K, dk), (x.V, dv) })
         {
@@ -200,13 +269,16 @@ public class AttentionTests
     }
 #endif
 
-    [TestCase(4, 2, 16, 0)]
-    [TestCase(3, 1, 11, 4)]
-    [TestCase(2, 2, 8, 1)]
-    public unsafe void DecodingGivesEachRowTheSegmentKernelsBits(int heads, int kvHeads, int headSize, int gap)
+    [TestCase(4, 2, 16, 0, null)]
+    [TestCase(3, 1, 11, 4, null)]
+    [TestCase(2, 2, 8, 1, null)]
+    [TestCase(4, 2, 16, 0, 50)]
+    [TestCase(3, 1, 11, 4, 64)]
+    [TestCase(2, 1, 8, 1, 1)]
+    public unsafe void DecodingGivesEachRowTheSegmentKernelsBits(int heads, int kvHeads, int headSize, int gap, int? window)
     {
         const int tokens = 140, capacity = 150;
-        var x = Case(Layout([tokens]), heads, kvHeads, headSize, gap);
+        var x = Case(Layout([tokens]), heads, kvHeads, headSize, gap, window: window);
         // A sequence for each prefix of the tokens, the first with nothing cached.
         var lengths = Enumerable.Range(0, tokens + 1).ToArray();
         var (keys, values) = (new Real[lengths.Length * capacity * x.LdK], new Real[lengths.Length * capacity * x.LdV]);
@@ -226,9 +298,9 @@ public class AttentionTests
         fixed (Real* q = queries, k = keys, v = values, o = decoded, expected = reference)
         {
             DecodeAttention.Forward(team, lengths.Length, n, heads, kvHeads, headSize, x.Scale, q, x.LdQ,
-                k, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, o, x.LdO);
+                k, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, o, x.LdO, window);
             DecodeAttention.ForwardReference(lengths.Length, n, heads, kvHeads, headSize, x.Scale, q, x.LdQ,
-                k, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, expected, x.LdO);
+                k, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, expected, x.LdO, window);
         }
         AssertSameBits(decoded[x.LdO..], x.Forward().O);
         Assert.That(decoded[..(heads * headSize)], Is.All.Zero);

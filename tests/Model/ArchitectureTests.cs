@@ -123,15 +123,24 @@ public class ArchitectureTests
         }
     }
 
-    /// <summary>What a model with a window computes beyond it, we do not: its context ends there.</summary>
+    /// <summary>With L layers and a window of W a token hears of the L (W - 1) before it, and of no other.</summary>
     [Test]
-    public void TheContextEndsWithTheSlidingWindow()
+    public void ATokenHearsOfNoneBeyondItsWindows()
     {
         using var backend = new CpuBackend(1);
         var model = TinyModels.Create(backend, TinyModels.Architectures().First(static a => a.Name == "mistral").Config);
-        Assert.That((model.Config.ContextLength, model.Config.MaxPositions), Is.EqualTo((40, 64)));
-        Assert.That(
-            () => Generator.Sample(model, [new int[40]], new GenerationOptions()), Throws.ArgumentException.With.Message.Contains("context of 40"));
+        int[] ids = [.. Enumerable.Range(0, 24).Select(static i => i)];
+        var before = Hidden(ids);
+        ids[7] = 28;
+        var after = Hidden(ids);
+        var heard = Enumerable.Range(0, 24).Where(t => !before[t].SequenceEqual(after[t]));
+        Assert.That(heard, Is.EqualTo(Enumerable.Range(7, 9)), "itself, and two layers of 4");
+
+        Real[][] Hidden(int[] tokens)
+        {
+            using var step = new StepScope(backend, gradients: false);
+            return [.. model.Hidden(PackedBatch.Pack(backend, [new PromptGroup(tokens, [[0]])])).ToArray().Chunk(model.Config.HiddenSize)];
+        }
     }
 
     private static JsonNode Request(string folder, Transformer model)

@@ -84,11 +84,24 @@ public class ModelConfigTests
         Assert.That(mistral.SlidingWindow, Is.Null);
         var qwen2 = Read(folder, """{"architectures": null, "model_type": "qwen2", "sliding_window": 128, "use_sliding_window": false}""");
         Assert.That((qwen2.Architecture, qwen2.SlidingWindow), Is.EqualTo((Architecture.Qwen2, (int?)null)));
+        const string windowed = """{"architectures": null, "model_type": "qwen2", "use_sliding_window": true, """;
+        Assert.That(Windows(""), Is.EqualTo((int?[])[null, null, null, null, null]), "4096 from layer 28 on, by transformers' defaults");
+        Assert.That(Windows(""", "sliding_window": 128, "max_window_layers": 3"""), Is.EqualTo((int?[])[null, null, null, 128, 128]));
+        Assert.That(Windows(""", "sliding_window": null, "max_window_layers": 0"""), Is.All.Null);
+        const string types = """, "layer_types": ["full_attention", "full_attention", "full_attention", "full_attention", "sliding_attention"]""";
+        Assert.That(Windows(types), Is.EqualTo((int?[])[null, null, null, null, 4096]));
+
         var llama3 = Read(folder, """
             {"rope_parameters": {"rope_type": "llama3", "rope_theta": 5e5, "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4,
              "original_max_position_embeddings": 8192}}
             """);
         Assert.That((llama3.RopeTheta, llama3.RopeScaling), Is.EqualTo((5e5, (RopeScaling)new Llama3RopeScaling(8, 1, 4, 8192))));
+
+        int?[] Windows(string changes)
+        {
+            var config = Read(folder, windowed.TrimEnd(' ', ',') + changes + "}");
+            return [.. Enumerable.Range(0, config.Layers).Select(layer => config.Attention(layer).Window)];
+        }
     }
 
     [Test]
@@ -160,7 +173,9 @@ public class ModelConfigTests
     [TestCase("""{"rope_scaling": {"type": "dynamic", "factor": 2.0}}""", "rope_scaling: rotary positions of type 'dynamic'")]
     [TestCase("""{"architectures": ["MistralForCausalLM"], "model_type": "mistral", "num_key_value_heads": null}""", "num_key_value_heads: is missing")]
     [TestCase("""{"architectures": ["MistralForCausalLM"], "model_type": "mistral", "sliding_window": 0}""", "sliding_window: must be at least 1, is 0")]
-    [TestCase("""{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "use_sliding_window": true}""", "use_sliding_window: a window in some layers")]
+    [TestCase("""{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "use_sliding_window": true, "max_window_layers": -1}""", "max_window_layers: must be at least 0")]
+    [TestCase("""{"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2", "use_sliding_window": true, "layer_types": ["sliding_attention", "full_attention"]}""",
+        "layer_types: is not 5 layers, some of full_attention and then some of sliding_attention")]
     [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}""", "n_embd: is missing")]
     [TestCase("""{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "n_embd": 12, "n_head": 5, "n_layer": 1, "n_positions": 8}""",
         "n_head: n_embd 12 does not divide into 5 heads")]

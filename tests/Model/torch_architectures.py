@@ -49,6 +49,13 @@ def causal_attention(q, k, v, window):
     return (scores.softmax(-1) @ v).transpose(0, 1).reshape(n, -1)
 
 
+def window_of(config, layer):
+    """The tokens that a layer's queries see at most, None for all: Qwen2 has a window from max_window_layers on, if at all."""
+    if config["model_type"] == "qwen2" and not (config["use_sliding_window"] and layer >= config["max_window_layers"]):
+        return None
+    return config.get("sliding_window")
+
+
 def inverse_frequencies(config):
     dim = config["head_dim"]
     inv = 1.0 / config["rope_theta"] ** (torch.arange(0, dim, 2) / dim)
@@ -92,7 +99,7 @@ def llama(config, w, ids):
         q = rotate(heads(h, p + "self_attn.q_proj", config["num_attention_heads"]), inv)
         k = rotate(heads(h, p + "self_attn.k_proj", config["num_key_value_heads"]), inv)
         v = heads(h, p + "self_attn.v_proj", config["num_key_value_heads"])
-        x = x + F.linear(causal_attention(q, k, v, config.get("sliding_window")), w[p + "self_attn.o_proj.weight"])
+        x = x + F.linear(causal_attention(q, k, v, window_of(config, i)), w[p + "self_attn.o_proj.weight"])
         h = rms_norm(x, w[p + "post_attention_layernorm.weight"], epsilon)
         gate, up = F.linear(h, w[p + "mlp.gate_proj.weight"]), F.linear(h, w[p + "mlp.up_proj.weight"])
         x = x + F.linear(F.silu(gate) * up, w[p + "mlp.down_proj.weight"])

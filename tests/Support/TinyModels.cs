@@ -33,8 +33,11 @@ internal static class TinyModels
         // Wavelengths of 6, 29 and 135 positions: one is kept, one mixed, one stretched.
         yield return ("llama3 scaling", llama with { RopeScaling = new Llama3RopeScaling(8, 0.5, 1.5, 32) });
         yield return ("linear scaling", llama with { RopeScaling = new LinearRopeScaling(2.5) });
-        yield return ("mistral", Config(tied: false) with { Architecture = Architecture.Mistral, SlidingWindow = 40 });
+        // Windows shorter than the tests' sequences, and one that none of them fills.
+        yield return ("mistral", Config(tied: false) with { Architecture = Architecture.Mistral, SlidingWindow = 5 });
+        yield return ("mistral, wide window", Config(tied: false) with { Architecture = Architecture.Mistral, SlidingWindow = 40 });
         yield return ("qwen2", llama with { Architecture = Architecture.Qwen2 });
+        yield return ("qwen2, window in the last layer", llama with { Architecture = Architecture.Qwen2, SlidingWindow = 4, FirstWindowLayer = 1 });
         var gpt2 = llama with { Architecture = Architecture.Gpt2, KeyValueHeads = 4, RopeTheta = ModelConfig.DefaultRopeTheta };
         yield return ("gpt2", gpt2);
         yield return ("gpt2, untied", gpt2 with { TieEmbeddings = false });

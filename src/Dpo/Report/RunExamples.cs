@@ -62,7 +62,7 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
     /// <summary>The first different prompts that leave room for it, continued at temperature 1 by both models.</summary>
     public static SampleChange[] Continuations(Transformer policy, Transformer before, ITokenizer tokenizer, IEnumerable<int[]> prompts, ulong seed)
     {
-        var positions = Math.Min(policy.Config.ContextLength, before.Config.ContextLength);
+        var positions = Math.Min(policy.Config.MaxPositions, before.Config.MaxPositions);
         int[][] shown = [.. prompts.Where(p => p.Length < positions).DistinctBy(static p => string.Join(' ', p)).Take(Shown)];
         if (shown.Length == 0)
         {

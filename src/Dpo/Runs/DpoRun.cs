@@ -97,7 +97,7 @@ public static class DpoRun
         }, options.Recorded(), options.Training.MaxShardBytes, options.DryRun);
 
         // The reference is the policy as it is now, so this must come before a checkpoint changes the weights.
-        var positions = Math.Min(policy.Config.ContextLength, reference.Config.ContextLength);
+        var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
         var moving = options.Sync is null ? null : Moving(options.Sync);
         IReferenceSource source = moving is null ? StandingReference() : moving;
         var referenceBytes = backend.Memory.OutstandingBytes - ownBytes;
@@ -172,7 +172,7 @@ public static class DpoRun
 
         (TokenRows<PreferencePair> Pairs, PreferenceSummary Summary) ReadPairs(string path) => PreferenceData.Read(path, tokenizer, new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.ContextLength, reference.Config.ContextLength)),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions)),
             MaxPromptLength = options.MaxPromptLength,
             Template = options.Template,
             ScratchFolder = options.Out,

@@ -100,12 +100,12 @@ public static class EvalRun
     private static void RequireRoom(
         ModelConfig policy, ModelConfig reference, IReadOnlyList<(int[] Ids, string Text)> prompts, int maxTokens, EvalRunOptions run)
     {
-        var (shorter, longer) = (Math.Min(policy.ContextLength, reference.ContextLength), Math.Max(policy.ContextLength, reference.ContextLength));
+        var (shorter, longer) = (Math.Min(policy.MaxPositions, reference.MaxPositions), Math.Max(policy.MaxPositions, reference.MaxPositions));
         var longest = prompts.Max(static p => p.Ids.Length);
         if (shorter < longer && longest + maxTokens > shorter)
         {
             throw new InputException(
-                policy.ContextLength < reference.ContextLength ? run.Policy : run.Reference, "max_position_embeddings",
+                policy.MaxPositions < reference.MaxPositions ? run.Policy : run.Reference, "max_position_embeddings",
                 $"is {shorter}, too short for the longest prompt of {longest} tokens and its continuation of up to {maxTokens}",
                 "give a smaller --max-tokens, or shorter prompts");
         }

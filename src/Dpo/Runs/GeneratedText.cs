@@ -17,10 +17,10 @@ public sealed record GeneratedText(int[] PromptIds, int[] Ids, string Text)
         {
             throw new InputException("--prompt", null, "is empty, and the tokenizer has no beginning-of-sequence token to stand for it", "give some text");
         }
-        if (promptIds.Length >= model.Config.ContextLength)
+        if (promptIds.Length >= model.Config.MaxPositions)
         {
             throw new InputException(
-                "--prompt", null, $"has {promptIds.Length} tokens, and the model's context is {model.Config.ContextLength}", "give a shorter prompt");
+                "--prompt", null, $"has {promptIds.Length} tokens, and the model's context is {model.Config.MaxPositions}", "give a shorter prompt");
         }
         var sample = Generator.Sample(model, [promptIds], options, cancellation: cancellation)[0];
         int[] ids = [.. promptIds, .. sample.Ended ? sample.Tokens[..^1] : sample.Tokens];

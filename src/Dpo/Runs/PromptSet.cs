@@ -9,9 +9,9 @@ internal static class PromptSet
     public static IReadOnlyList<(int[] Ids, string Text)> Read(string path, ITokenizer tokenizer, ModelConfig config)
     {
         var prompts = PromptData.Read(path, tokenizer, new PreferenceDataOptions { VocabSize = config.VocabSize });
-        return prompts.FirstOrDefault(p => p.Ids.Length >= config.ContextLength) is { } tooLong
+        return prompts.FirstOrDefault(p => p.Ids.Length >= config.MaxPositions) is { } tooLong
             ? throw new InputException(
-                path, $"line {tooLong.Line}", $"has {tooLong.Ids.Length} tokens, and the model's context is {config.ContextLength}",
+                path, $"line {tooLong.Line}", $"has {tooLong.Ids.Length} tokens, and the model's context is {config.MaxPositions}",
                 "shorten or delete the prompt")
             : [.. prompts.Select(p => (p.Ids, p.Text ?? tokenizer.Decode(p.Ids)))];
     }

@@ -54,7 +54,7 @@ public static class RewardModelRun
         start.Weights.Free(); // copied
         var data = new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.MaxPositions),
             MaxPromptLength = options.MaxPromptLength,
             Template = options.Template,
             ScratchFolder = options.Out,

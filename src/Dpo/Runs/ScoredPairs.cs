@@ -13,7 +13,7 @@ internal sealed record ScoredPairs(Transformer Policy, Transformer Reference, IT
         var (policy, tokenizer) = ModelFile.Load(policyPath, backend, tokenizerPath);
         var reference = ModelFile.LoadWeights(referencePath, backend);
         RunChecks.RequireSameVocabulary(policy, reference, referencePath);
-        var positions = Math.Min(policy.Config.ContextLength, reference.Config.ContextLength);
+        var positions = Math.Min(policy.Config.MaxPositions, reference.Config.MaxPositions);
         var (pairs, summary) = PreferenceData.Read(data, tokenizer, new PreferenceDataOptions
         {
             // A score of a pair that was cut would be that of another pair.

@@ -49,7 +49,7 @@ public static class SftRun
         var (model, tokenizer) = Open(options, backend);
         var (read, summary) = SftData.Read(options.Data, tokenizer, new PreferenceDataOptions
         {
-            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.ContextLength),
+            MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.MaxPositions),
             Template = options.Template,
             ScratchFolder = options.Out,
             VocabSize = model.Config.VocabSize,

@@ -27,10 +27,10 @@ public sealed record Workload(string Path, ModelConfig Config, PreferencePair[] 
         foreach (var pair in pairs)
         {
             var positions = PackedBatch.LongestPosition(new PromptGroup(pair.Prompt, [pair.Chosen, pair.Rejected]));
-            if (positions > config.ContextLength)
+            if (positions > config.MaxPositions)
             {
                 throw new InputException(
-                    path, $"pairs[{pair.Line - 1}]", $"needs {positions} positions, but the model has {config.ContextLength}",
+                    path, $"pairs[{pair.Line - 1}]", $"needs {positions} positions, but the model has {config.MaxPositions}",
                     "raise max_position_embeddings, or shorten the pair");
             }
         }

@@ -1,7 +1,14 @@
 namespace TinyDpo.Kernels;
 
 /// <summary>The shape of an attention layer. Query head h reads key/value head h / (Heads / KeyValueHeads).</summary>
-public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int HeadSize)
+/// <param name="Heads">Query heads.</param>
+/// <param name="KeyValueHeads">Key and value heads.</param>
+/// <param name="HeadSize">Width of one head.</param>
+/// <param name="Window">
+/// The keys that a query sees at most, its own the last of them (Mistral's sliding window: query i sees the keys j with i - Window &lt; j
+/// &lt;= i, counted in the sequence); null for all before it.
+/// </param>
+public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int HeadSize, int? Window = null)
 {
     public int QueryWidth => Heads * HeadSize;
 
@@ -9,6 +16,17 @@ public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int H
 
     /// <summary>Scores are q . k times this.</summary>
     public Real Scale => 1 / Real.Sqrt(HeadSize);
+
+    /// <summary>Whether the window hides something from a query of a sequence of so many tokens.</summary>
+    public bool Hides(int tokens) => Window < tokens;
+
+    /// <summary>The keys that the queries at the positions [from, to) of a sequence see, added up.</summary>
+    public long VisibleKeys(long from, long to)
+    {
+        // Up to the window each sees one more than the one before it.
+        var (start, end) = (Math.Min(from, Window ?? from), Math.Min(to, Window ?? to));
+        return (end * (end + 1) / 2) - (start * (start + 1) / 2) + ((to - end - (from - start)) * (Window ?? 0));
+    }
 
     /// <exception cref="ArgumentException">A buffer is shorter than so many tokens need.</exception>
     internal void RequireLengths(int tokens, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output)
@@ -32,7 +50,7 @@ public partial interface IBackend
         bool inverse, DeviceBuffer y, bool accumulate);
 
     /// <summary>
-    /// Causal attention over packed segments: see <see cref="Segment"/>. q, output [tokens, heads * headSize]; k, v [tokens, kvHeads *
+    /// Causal attention over packed segments, within the shape's window: see <see cref="Segment"/>. q, output [tokens, heads * headSize]; k, v [tokens, kvHeads *
     /// headSize]; logSumExp [heads, tokens] is kept for the backward pass, which computes the probabilities again instead of storing them.
     /// </summary>
     void SegmentAttention(
@@ -49,7 +67,10 @@ public partial interface IBackend
     void AppendCache(
         DeviceBuffer k, DeviceBuffer v, IndexBuffer lengths, int sequences, int capacity, int width, DeviceBuffer kCache, DeviceBuffer vCache);
 
-    /// <summary>One query a sequence, q [sequences, heads * headSize], against the first lengths[s] keys of its cache.</summary>
+    /// <summary>
+    /// One query a sequence, q [sequences, heads * headSize], against the first lengths[s] keys of its cache, or those of them that are within
+    /// the shape's window.
+    /// </summary>
     void DecodeAttention(
         AttentionShape shape, DeviceBuffer q, DeviceBuffer kCache, DeviceBuffer vCache, IndexBuffer lengths, int sequences, int capacity,
         DeviceBuffer output);

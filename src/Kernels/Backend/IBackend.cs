@@ -16,6 +16,9 @@ public partial interface IBackend : IDisposable
     /// </summary>
     bool BatchInvariant { get; }
 
+    /// <summary>Whether attention takes a window that is shorter than a sequence: <see cref="AttentionShape.Window"/>.</summary>
+    bool HasSlidingWindow { get; }
+
     /// <summary>Waits until all work is done, for who takes its time. Downloads wait by themselves.</summary>
     void Synchronise();
 

@@ -17,12 +17,12 @@ internal static unsafe partial class SegmentAttention
     /// <exception cref="ArgumentException">heads is no multiple of kvHeads.</exception>
     public static void Backward(WorkerTeam team, SegmentLayout layout, int heads, int kvHeads, int headSize, Real scale,
         Real* q, int ldq, Real* k, int ldk, Real* v, int ldv, Real* o, int ldo, Real* lse,
-        Real* dO, Real* dq, Real* dk, Real* dv, bool accumulate)
+        Real* dO, Real* dq, Real* dk, Real* dv, bool accumulate, int? window = null)
     {
         fixed (Segment* segments = layout.Segments)
         fixed (int* groupStarts = layout.GroupStarts)
         {
-            var problem = Describe(layout, segments, groupStarts, heads, kvHeads, headSize, scale);
+            var problem = Describe(layout, segments, groupStarts, heads, kvHeads, headSize, scale, window);
             problem.Q = new StridedRows(q, ldq);
             problem.K = new StridedRows(k, ldk);
             problem.V = new StridedRows(v, ldv);
@@ -142,14 +142,15 @@ internal static unsafe partial class SegmentAttention
             scratch.Corrections[r] = Dot(problem.DO.At(row + r, column), problem.O.At(row + r, column), headSize);
         }
 
-        for (var block = 0; block < position + rows; block += keys)
+        var window = problem.Window;
+        for (var block = AttentionRows.FirstBlock(position, window); block < position + rows; block += keys)
         {
             for (var r = 0; r < rows; r += AttentionTile.Quad)
             {
                 var count = Math.Min(AttentionTile.Quad, rows - r);
                 var firstEnd = position + r + 1 - block;
                 var lastEnd = Math.Min(keys, firstEnd + count - 1);
-                if (lastEnd <= 0)
+                if (lastEnd <= 0 || firstEnd - window >= keys)
                 {
                     continue;
                 }
@@ -163,14 +164,36 @@ internal static unsafe partial class SegmentAttention
                 {
                     SoftmaxBackward(weights + i * keys, dScores + i * keys, lastEnd, problem.Scale, lse[r + i], scratch.Corrections[r + i]);
                 }
-                AttentionTile.MultiplyCausal(scratch.DQueries + r * width, width, dScores, keys, scratch.Keys + (nint)block * width, width,
-                    count, firstEnd, step: 1, width);
+                if (firstEnd + count - 1 <= window)
+                {
+                    AttentionTile.MultiplyCausal(scratch.DQueries + r * width, width, dScores, keys, scratch.Keys + (nint)block * width, width,
+                        count, firstEnd, step: 1, width);
+                    continue;
+                }
+                for (var i = 0; i < count; i++)
+                {
+                    AttentionTile.MultiplyWithin(scratch.DQueries + (r + i) * width, dScores + i * keys, 1, scratch.Keys + (nint)block * width, width,
+                        Math.Max(0, firstEnd + i - window), Math.Min(keys, firstEnd + i), width);
+                }
             }
             for (var j = 0; j < Math.Min(keys, position + rows - block); j += AttentionTile.Quad)
             {
                 var count = Math.Min(AttentionTile.Quad, position + rows - block - j);
                 var packed = (nint)(block + j) * width;
                 var firstStart = block + j - position;
+                if (firstStart + window < rows)
+                {
+                    // The last rows see no longer the first of these keys.
+                    for (var i = 0; i < count; i++)
+                    {
+                        var (start, end) = (Math.Max(0, firstStart + i), Math.Min(rows, firstStart + i + window));
+                        AttentionTile.MultiplyWithin(scratch.DValues + packed + i * width, scratch.Weights + j + i, keys, scratch.DOutputs, width,
+                            start, end, width);
+                        AttentionTile.MultiplyWithin(scratch.DKeys + packed + i * width, scratch.DScores + j + i, keys, scratch.Queries, width,
+                            start, end, width);
+                    }
+                    continue;
+                }
                 AttentionTile.MultiplyCausalTransposed(scratch.DValues + packed, width, scratch.Weights + j, keys, scratch.DOutputs, width,
                     count, firstStart, rows, width);
                 AttentionTile.MultiplyCausalTransposed(scratch.DKeys + packed, width, scratch.DScores + j, keys, scratch.Queries, width,

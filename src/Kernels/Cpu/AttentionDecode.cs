@@ -9,7 +9,7 @@ internal static unsafe class DecodeAttention
 {
     private struct Problem
     {
-        public int Heads, KvHeads, HeadSize, MostKeys;
+        public int Heads, KvHeads, HeadSize, MostKeys, Window;
         public Real Scale;
         public int* Lengths;
         public StridedRows Q, K, V, O;
@@ -19,7 +19,7 @@ internal static unsafe class DecodeAttention
     /// <summary>Writes o, to the bit the row of <see cref="SegmentAttention.Forward"/> for the same query, keys and values.</summary>
     /// <exception cref="ArgumentException">heads is no multiple of kvHeads, or a length is negative.</exception>
     public static void Forward(WorkerTeam team, int sequences, int* lengths, int heads, int kvHeads, int headSize, Real scale,
-        Real* q, int ldq, Real* k, int ldk, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo)
+        Real* q, int ldq, Real* k, int ldk, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo, int? window = null)
     {
         SegmentAttention.CheckHeads(heads, kvHeads, headSize);
         var problem = new Problem
@@ -41,6 +41,7 @@ internal static unsafe class DecodeAttention
             ArgumentOutOfRangeException.ThrowIfNegative(lengths[s]);
             problem.MostKeys = Math.Max(problem.MostKeys, lengths[s]);
         }
+        problem.Window = SegmentAttention.EffectiveWindow(window, problem.MostKeys);
         team.For(sequences * kvHeads, 1, problem, static (problem, from, to) => ForwardRange(problem, from, to));
     }
 
@@ -69,16 +70,19 @@ internal static unsafe class DecodeAttention
                     AttentionScratch.Clear(o.Start, group * problem.HeadSize);
                     continue;
                 }
-                AttentionScratch.PackTransposed(keys, 0, problem.K.From(0, sequence * problem.SequenceK + kvColumn), length,
+                // Whole blocks before the window are left out: the others stand where they stood, at multiples of a block.
+                var first = AttentionRows.FirstBlock(length - 1, problem.Window);
+                length -= first;
+                AttentionScratch.PackTransposed(keys, 0, problem.K.From(first, sequence * problem.SequenceK + kvColumn), length,
                     problem.HeadSize);
-                var values = problem.V.From(0, sequence * problem.SequenceV + kvColumn);
+                var values = problem.V.From(first, sequence * problem.SequenceV + kvColumn);
                 if (packsValues)
                 {
                     AttentionScratch.PackRows(packedValues, width, values, length, problem.HeadSize);
                     values = new StridedRows(packedValues, width);
                 }
                 // The rows are the group's query heads, which all see the same keys.
-                AttentionRows.Attend(group, length - 1, step: 0, problem.HeadSize, problem.Scale,
+                AttentionRows.Attend(group, length - 1, step: 0, problem.Window, problem.HeadSize, problem.Scale,
                     new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), keys, values, o, lse: null,
                     scratch: packedValues + rows);
             }
@@ -88,7 +92,7 @@ internal static unsafe class DecodeAttention
 
     /// <summary>The same in plain loops, sums in double.</summary>
     public static void ForwardReference(int sequences, int* lengths, int heads, int kvHeads, int headSize, Real scale, Real* q, int ldq,
-        Real* k, int ldk, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo)
+        Real* k, int ldk, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo, int? window = null)
     {
         for (var s = 0; s < sequences; s++)
         {
@@ -96,12 +100,12 @@ internal static unsafe class DecodeAttention
             {
                 nint column = h * headSize, kvColumn = h / (heads / kvHeads) * headSize;
                 Real* keys = k + s * sequenceK + kvColumn, values = v + s * sequenceV + kvColumn;
-                var weights = SegmentAttention.WeightsReference(q + s * (nint)ldq + column, headSize, scale, lengths[s],
-                    j => (nint)(keys + j * (nint)ldk), out _);
+                var weights = SegmentAttention.WeightsReference(q + s * (nint)ldq + column, headSize, scale, lengths[s], window,
+                    j => (nint)(keys + j * (nint)ldk), out var firstKey, out _);
                 for (var d = 0; d < headSize; d++)
                 {
                     var sum = 0.0;
-                    for (var j = 0; j < lengths[s]; j++)
+                    for (var j = firstKey; j < lengths[s]; j++)
                     {
                         sum += weights[j] * values[j * (nint)ldv + d];
                     }

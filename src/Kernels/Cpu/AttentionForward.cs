@@ -4,7 +4,7 @@ namespace TinyDpo.Kernels;
 
 /// <summary>
 /// Causal attention over packed segments that may share a prefix, with grouped query heads: head h reads key/value head
-/// h / (heads / kvHeads). q, o are [tokens, heads * headSize]; k, v are [tokens, kvHeads * headSize], each with its own row stride;
+/// h / (heads / kvHeads); with a window a query sees only the last so many keys up to its own. q, o are [tokens, heads * headSize]; k, v are [tokens, kvHeads * headSize], each with its own row stride;
 /// lse [heads, tokens] keeps each row's log-sum-exp of the scaled scores. Scores are tiles with an online softmax (Dao et al. 2022,
 /// "FlashAttention"): nothing of size tokens x tokens exists.
 /// </summary>
@@ -23,7 +23,7 @@ internal static unsafe partial class SegmentAttention
     {
         public Segment* Segments;
         public int* GroupStarts;
-        public int Tokens, Heads, KvHeads, HeadSize, Width, KeyCapacity;
+        public int Tokens, Heads, KvHeads, HeadSize, Width, KeyCapacity, Window;
         public Real Scale;
         public StridedRows Q, K, V, O, DO, DQ, DK, DV;
         public Real* Lse;
@@ -35,12 +35,12 @@ internal static unsafe partial class SegmentAttention
     /// <summary>Writes o and lse.</summary>
     /// <exception cref="ArgumentException">heads is no multiple of kvHeads.</exception>
     public static void Forward(WorkerTeam team, SegmentLayout layout, int heads, int kvHeads, int headSize, Real scale,
-        Real* q, int ldq, Real* k, int ldk, Real* v, int ldv, Real* o, int ldo, Real* lse)
+        Real* q, int ldq, Real* k, int ldk, Real* v, int ldv, Real* o, int ldo, Real* lse, int? window = null)
     {
         fixed (Segment* segments = layout.Segments)
         fixed (int* groupStarts = layout.GroupStarts)
         {
-            var problem = Describe(layout, segments, groupStarts, heads, kvHeads, headSize, scale);
+            var problem = Describe(layout, segments, groupStarts, heads, kvHeads, headSize, scale, window);
             problem.Q = new StridedRows(q, ldq);
             problem.K = new StridedRows(k, ldk);
             problem.V = new StridedRows(v, ldv);
@@ -51,7 +51,7 @@ internal static unsafe partial class SegmentAttention
     }
 
     private static Problem Describe(SegmentLayout layout, Segment* segments, int* groupStarts, int heads, int kvHeads, int headSize,
-        Real scale)
+        Real scale, int? window)
     {
         CheckHeads(heads, kvHeads, headSize);
         return new Problem
@@ -65,7 +65,15 @@ internal static unsafe partial class SegmentAttention
             Width = AttentionTile.Padded(headSize),
             KeyCapacity = AttentionScratch.BlockCapacity(layout.LongestSequence),
             Scale = scale,
+            Window = EffectiveWindow(window, layout.LongestSequence),
         };
+    }
+
+    /// <summary>The window as a number of keys, the whole sequence where there is none.</summary>
+    internal static int EffectiveWindow(int? window, int longest)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(window ?? 1, 1, nameof(window));
+        return Math.Min(window ?? longest, longest);
     }
 
     internal static void CheckHeads(int heads, int kvHeads, int headSize)
@@ -113,7 +121,7 @@ internal static unsafe partial class SegmentAttention
                 for (var i = 0; i < length; i += TileRows)
                 {
                     var row = start + i;
-                    AttentionRows.Attend(Math.Min(TileRows, length - i), prefix + i, step: 1, headSize, problem.Scale,
+                    AttentionRows.Attend(Math.Min(TileRows, length - i), prefix + i, step: 1, problem.Window, headSize, problem.Scale,
                         problem.Q.From(row, column), keys, new StridedRows(values, width), problem.O.From(row, column),
                         problem.Lse + (nint)h * problem.Tokens + row, scratch);
                 }

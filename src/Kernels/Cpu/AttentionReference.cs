@@ -4,7 +4,7 @@ internal static unsafe partial class SegmentAttention
 {
     /// <summary><see cref="Forward"/> in plain loops, sums in double.</summary>
     public static void ForwardReference(SegmentLayout layout, int heads, int kvHeads, int headSize, Real scale,
-        Real* q, int ldq, Real* k, int ldk, Real* v, int ldv, Real* o, int ldo, Real* lse)
+        Real* q, int ldq, Real* k, int ldk, Real* v, int ldv, Real* o, int ldo, Real* lse, int? window = null)
     {
         foreach (var segment in layout.Segments)
         {
@@ -14,12 +14,12 @@ internal static unsafe partial class SegmentAttention
                 for (var i = 0; i < segment.Length; i++)
                 {
                     nint token = segment.Start + i;
-                    var weights = WeightsReference(q + token * ldq + column, headSize, scale, segment.PrefixLength + i + 1,
-                        j => (nint)(k + KeyToken(segment, j) * ldk + kvColumn), out var logSumExp);
+                    var weights = WeightsReference(q + token * ldq + column, headSize, scale, segment.PrefixLength + i + 1, window,
+                        j => (nint)(k + KeyToken(segment, j) * ldk + kvColumn), out var firstKey, out var logSumExp);
                     for (var d = 0; d < headSize; d++)
                     {
                         var sum = 0.0;
-                        for (var j = 0; j < weights.Length; j++)
+                        for (var j = firstKey; j < weights.Length; j++)
                         {
                             sum += weights[j] * v[KeyToken(segment, j) * ldv + kvColumn + d];
                         }
@@ -33,7 +33,7 @@ internal static unsafe partial class SegmentAttention
 
     /// <summary><see cref="Backward"/> in plain loops, sums in double; it needs no o and lse, but computes the weights anew.</summary>
     public static void BackwardReference(SegmentLayout layout, int heads, int kvHeads, int headSize, Real scale,
-        Real* q, int ldq, Real* k, int ldk, Real* v, int ldv, Real* dO, int ldo, Real* dq, Real* dk, Real* dv, bool accumulate)
+        Real* q, int ldq, Real* k, int ldk, Real* v, int ldv, Real* dO, int ldo, Real* dq, Real* dk, Real* dv, bool accumulate, int? window = null)
     {
         var (dQuery, dKey, dValue) = (new double[layout.Tokens * heads * headSize], new double[layout.Tokens * kvHeads * headSize],
             new double[layout.Tokens * kvHeads * headSize]);
@@ -45,11 +45,11 @@ internal static unsafe partial class SegmentAttention
                 for (var i = 0; i < segment.Length; i++)
                 {
                     nint token = segment.Start + i;
-                    var weights = WeightsReference(q + token * ldq + column, headSize, scale, segment.PrefixLength + i + 1,
-                        j => (nint)(k + KeyToken(segment, j) * ldk + kvColumn), out _);
+                    var weights = WeightsReference(q + token * ldq + column, headSize, scale, segment.PrefixLength + i + 1, window,
+                        j => (nint)(k + KeyToken(segment, j) * ldk + kvColumn), out var firstKey, out _);
                     var dWeights = new double[weights.Length];
                     var correction = 0.0;
-                    for (var j = 0; j < weights.Length; j++)
+                    for (var j = firstKey; j < weights.Length; j++)
                     {
                         for (var d = 0; d < headSize; d++)
                         {
@@ -57,7 +57,7 @@ internal static unsafe partial class SegmentAttention
                         }
                         correction += weights[j] * dWeights[j];
                     }
-                    for (var j = 0; j < weights.Length; j++)
+                    for (var j = firstKey; j < weights.Length; j++)
                     {
                         var key = KeyToken(segment, j);
                         var dScore = weights[j] * (dWeights[j] - correction) * scale;
@@ -85,12 +85,16 @@ internal static unsafe partial class SegmentAttention
         }
     }
 
-    /// <summary>The softmax weights of one query over its keys (address(j) is that of key j), and its scores' log-sum-exp.</summary>
-    internal static double[] WeightsReference(Real* query, int headSize, Real scale, int keys, Func<int, nint> address,
-        out double logSumExp)
+    /// <summary>
+    /// The softmax weights of one query over the keys up to its own (address(j) is that of key j), the first that its window lets it see, and its
+    /// scores' log-sum-exp. The weights before that key mean nothing.
+    /// </summary>
+    internal static double[] WeightsReference(Real* query, int headSize, Real scale, int keys, int? window, Func<int, nint> address,
+        out int firstKey, out double logSumExp)
     {
         var weights = new double[keys];
-        for (var j = 0; j < keys; j++)
+        firstKey = Math.Max(0, keys - (window ?? keys));
+        for (var j = firstKey; j < keys; j++)
         {
             var key = (Real*)address(j);
             for (var d = 0; d < headSize; d++)
@@ -99,9 +103,9 @@ internal static unsafe partial class SegmentAttention
             }
             weights[j] *= scale;
         }
-        var maximum = weights.DefaultIfEmpty().Max();
-        var total = weights.Sum(score => Math.Exp(score - maximum));
-        for (var j = 0; j < keys; j++)
+        var maximum = weights.Skip(firstKey).DefaultIfEmpty().Max();
+        var total = weights.Skip(firstKey).Sum(score => Math.Exp(score - maximum));
+        for (var j = firstKey; j < keys; j++)
         {
             weights[j] = Math.Exp(weights[j] - maximum) / total;
         }

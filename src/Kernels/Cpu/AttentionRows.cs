@@ -13,11 +13,11 @@ internal static unsafe class AttentionRows
         rows * (width + AttentionTile.Lanes) + AttentionTile.Quad * AttentionTile.Keys + 2 * AttentionTile.Padded(rows);
 
     /// <summary>
-    /// Row r of q [rows, headSize] attends to the keys 0..position + r * step. keys are <see cref="AttentionScratch.PackTransposed"/>'s
-    /// blocks, values [keys, at least the padded headSize]; o [rows, headSize] and, unless null, lse [rows] are written.
+    /// Row r of q [rows, headSize] attends to the last window, or all, of the keys 0..position + r * step. keys are <see
+    /// cref="AttentionScratch.PackTransposed"/>'s blocks, values [keys, at least the padded headSize]; o [rows, headSize] and, unless null, lse [rows] are written.
     /// </summary>
-    public static void Attend(int rows, int position, int step, int headSize, Real scale, StridedRows q, Real* keys, StridedRows values,
-        StridedRows o, Real* lse, Real* scratch)
+    public static void Attend(int rows, int position, int step, int window, int headSize, Real scale, StridedRows q, Real* keys,
+        StridedRows values, StridedRows o, Real* lse, Real* scratch)
     {
         var width = AttentionTile.Padded(headSize);
         var sums = scratch; // [rows, width]: of weight * value
@@ -29,24 +29,25 @@ internal static unsafe class AttentionRows
         AttentionScratch.Clear(sums, rows * (width + AttentionTile.Lanes));
         new Span<Real>(maxima, rows).Fill(Real.NegativeInfinity);
 
-        for (var block = 0; block <= position + (rows - 1) * step; block += AttentionTile.Keys)
+        for (var block = FirstBlock(position, window); block <= position + (rows - 1) * step; block += AttentionTile.Keys)
         {
             for (var r = 0; r < rows; r += AttentionTile.Quad)
             {
                 var count = Math.Min(AttentionTile.Quad, rows - r);
                 var firstEnd = position + r * step + 1 - block;
                 var lastEnd = Math.Min(AttentionTile.Keys, firstEnd + (count - 1) * step);
-                if (lastEnd <= 0)
+                var windowed = firstEnd + (count - 1) * step > window; // the window ends within this block for some row
+                if (lastEnd <= 0 || firstEnd - window >= AttentionTile.Keys)
                 {
                     continue;
                 }
                 AttentionTile.Multiply(scores, AttentionTile.Keys, q.At(r, 0), q.Stride, 1, keys + (nint)block * headSize,
                     AttentionTile.Keys, count, headSize, AttentionTile.WidePadded(lastEnd), fresh: true);
                 // The same trip counts for all rows of a quad: branches that the processor predicts.
-                var whole = Math.Clamp(firstEnd, 0, AttentionTile.Keys) / AttentionTile.Lanes * AttentionTile.Lanes;
+                var whole = windowed ? 0 : Math.Clamp(firstEnd, 0, AttentionTile.Keys) / AttentionTile.Lanes * AttentionTile.Lanes;
                 for (var i = 0; i < count; i++)
                 {
-                    tops[i] = Scale(scores + i * AttentionTile.Keys, whole, lastEnd, firstEnd + i * step, scale);
+                    tops[i] = Scale(scores + i * AttentionTile.Keys, whole, lastEnd, firstEnd + i * step, window, scale);
                 }
                 for (var i = 0; i < count; i++)
                 {
@@ -54,11 +55,21 @@ internal static unsafe class AttentionRows
                 }
                 for (var i = 0; i < count; i++)
                 {
-                    Weigh(scores + i * AttentionTile.Keys, whole, lastEnd, firstEnd + i * step, maxima[r + i],
+                    Weigh(scores + i * AttentionTile.Keys, whole, lastEnd, firstEnd + i * step, window, maxima[r + i],
                         laneSums + (r + i) * AttentionTile.Lanes);
                 }
-                AttentionTile.MultiplyCausal(sums + r * width, width, scores, AttentionTile.Keys, values.At(block, 0), values.Stride,
-                    count, firstEnd, step, width);
+                if (!windowed)
+                {
+                    AttentionTile.MultiplyCausal(sums + r * width, width, scores, AttentionTile.Keys, values.At(block, 0), values.Stride,
+                        count, firstEnd, step, width);
+                    continue;
+                }
+                for (var i = 0; i < count; i++)
+                {
+                    var end = firstEnd + i * step;
+                    AttentionTile.MultiplyWithin(sums + (r + i) * width, scores + i * AttentionTile.Keys, 1, values.At(block, 0), values.Stride,
+                        Math.Max(0, end - window), Math.Min(AttentionTile.Keys, end), width);
+                }
             }
         }
         for (var r = 0; r < rows; r++)
@@ -76,12 +87,15 @@ internal static unsafe class AttentionRows
         }
     }
 
+    /// <summary>The block in which the first key lies that a query at this position sees.</summary>
+    public static int FirstBlock(int position, int window) => Math.Max(0, position + 1 - window) / AttentionTile.Keys * AttentionTile.Keys;
+
     /// <summary>
-    /// The online softmax, first part: a row's scores[0..end) times scale, those at or beyond rowEnd -infinity; returns the highest. No row
-    /// ends before whole, a number of whole vectors; scores has room for whole wide vectors. The three parts each go over all rows of a quad: a row's wait for its maximum is
-    /// then filled with the others' work.
+    /// The online softmax, first part: a row's scores[0..end) times scale, those outside [rowEnd - window, rowEnd) -infinity; returns the
+    /// highest. Every row sees the keys before whole, a number of whole vectors; scores has room for whole wide vectors. The three parts each
+    /// go over all rows of a quad: a row's wait for its maximum is then filled with the others' work.
     /// </summary>
-    private static Real Scale(Real* scores, int whole, int end, int rowEnd, Real scale)
+    private static Real Scale(Real* scores, int whole, int end, int rowEnd, int window, Real scale)
     {
         var j = 0;
         if (Vector512.IsHardwareAccelerated)
@@ -91,7 +105,7 @@ internal static unsafe class AttentionRows
             for (; j < end; j += Vector512<Real>.Count)
             {
                 var x = Vector512.Load(scores + j) * scale;
-                x = j + Vector512<Real>.Count <= whole ? x : Vector512.ConditionalSelect(AttentionTile.FirstLanes512(rowEnd - j), x, lowest512);
+                x = j + Vector512<Real>.Count <= whole ? x : Vector512.ConditionalSelect(AttentionTile.LanesWithin512(rowEnd - window - j, rowEnd - j), x, lowest512);
                 x.Store(scores + j);
                 top512 = Vector512.MaxNative(x, top512);
             }
@@ -102,7 +116,7 @@ internal static unsafe class AttentionRows
         for (; j < end; j += AttentionTile.Lanes)
         {
             var x = Vector256.Load(scores + j) * scale;
-            x = j < whole ? x : Vector256.ConditionalSelect(AttentionTile.FirstLanes(rowEnd - j), x, lowest);
+            x = j < whole ? x : Vector256.ConditionalSelect(AttentionTile.LanesWithin(rowEnd - window - j, rowEnd - j), x, lowest);
             x.Store(scores + j);
             top = Vector256.MaxNative(x, top);
         }
@@ -129,8 +143,8 @@ internal static unsafe class AttentionRows
         }
     }
 
-    /// <summary>Third part: the scores become exp(score - maximum), those at or beyond rowEnd 0, and are added to the lanes' sums.</summary>
-    private static void Weigh(Real* scores, int whole, int end, int rowEnd, Real maximum, Real* laneSums)
+    /// <summary>Third part: the scores become exp(score - maximum), those outside [rowEnd - window, rowEnd) 0, and are added to the lanes' sums.</summary>
+    private static void Weigh(Real* scores, int whole, int end, int rowEnd, int window, Real maximum, Real* laneSums)
     {
         // A key that the row may not see is given the exponent 0: that of -infinity would be a denormal number on the way, a hundred times slower.
         var weights = Vector256.Load(laneSums);
@@ -144,7 +158,7 @@ internal static unsafe class AttentionRows
             }
             else
             {
-                var seen = AttentionTile.FirstLanes512(rowEnd - j);
+                var seen = AttentionTile.LanesWithin512(rowEnd - window - j, rowEnd - j);
                 x = VectorMath.Exp(x & seen) & seen;
             }
             x.Store(scores + j);
@@ -161,7 +175,7 @@ internal static unsafe class AttentionRows
             }
             else
             {
-                var seen = AttentionTile.FirstLanes(rowEnd - j);
+                var seen = AttentionTile.LanesWithin(rowEnd - window - j, rowEnd - j);
                 x = VectorMath.Exp(x & seen) & seen;
             }
             x.Store(scores + j);

@@ -25,11 +25,15 @@ internal static unsafe class AttentionTile
     public static int WidePadded(int n) =>
         Vector512.IsHardwareAccelerated ? (n + Vector512<Real>.Count - 1) / Vector512<Real>.Count * Vector512<Real>.Count : Padded(n);
 
-    /// <summary>A mask of the first count lanes.</summary>
-    public static Vector256<Real> FirstLanes(int count) => Vector256.LessThan(Vector256<Real>.Indices, Vector256.Create((Real)count));
+    /// <summary>A mask of the lanes [start, end).</summary>
+    public static Vector256<Real> LanesWithin(int start, int end) =>
+        Vector256.GreaterThanOrEqual(Vector256<Real>.Indices, Vector256.Create((Real)start))
+        & Vector256.LessThan(Vector256<Real>.Indices, Vector256.Create((Real)end));
 
     /// <summary>The same for the wider vectors.</summary>
-    public static Vector512<Real> FirstLanes512(int count) => Vector512.LessThan(Vector512<Real>.Indices, Vector512.Create((Real)count));
+    public static Vector512<Real> LanesWithin512(int start, int end) =>
+        Vector512.GreaterThanOrEqual(Vector512<Real>.Indices, Vector512.Create((Real)start))
+        & Vector512.LessThan(Vector512<Real>.Indices, Vector512.Create((Real)end));
 
     /// <summary>C[rows, cols] (+)= A[rows, depth] B[depth, cols], A[r, d] = a[r * aRow + d * aDepth]. fresh: C starts from 0.</summary>
     public static void Multiply(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, int rows, int depth, int cols,
@@ -81,6 +85,10 @@ internal static unsafe class AttentionTile
             MultiplyRow(c + j * ldc, a + j + start * lda, lda, b + start * ldb, ldb, rows - start, cols, fresh: false);
         }
     }
+
+    /// <summary>C += A[start..end) B[start..end, :] of one row, A[d] = a[d * aDepth], the chain that a quad's row is; nothing where end &lt;= start.</summary>
+    public static void MultiplyWithin(Real* c, Real* a, nint aDepth, Real* b, nint ldb, int start, int end, int cols) =>
+        MultiplyRow(c, a + start * aDepth, aDepth, b + start * ldb, ldb, Math.Max(0, end - start), cols, fresh: false);
 
     /// <summary>
     /// The depths that the four rows of a quad take part in: all in [AllStart, AllEnd); row r &lt; 3 in [First + r, AllStart) too, row r &gt; 0

@@ -44,7 +44,7 @@ public sealed unsafe partial class CpuBackend
         RequireLength(logSumExp, (long)segments.Tokens * shape.Heads);
         Kernels.SegmentAttention.Forward(
             _team, segments, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
-            Data(k), shape.KeyValueWidth, Data(v), shape.KeyValueWidth, Data(output), shape.QueryWidth, Data(logSumExp));
+            Data(k), shape.KeyValueWidth, Data(v), shape.KeyValueWidth, Data(output), shape.QueryWidth, Data(logSumExp), shape.Window);
     }
 
     public void SegmentAttentionBackward(
@@ -56,7 +56,7 @@ public sealed unsafe partial class CpuBackend
         Kernels.SegmentAttention.Backward(
             _team, segments, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
             Data(k), shape.KeyValueWidth, Data(v), shape.KeyValueWidth, Data(output), shape.QueryWidth, Data(logSumExp), Data(dOutput), Data(dq),
-            Data(dk), Data(dv), accumulate: false);
+            Data(dk), Data(dv), accumulate: false, shape.Window);
     }
 
     public void AppendCache(
@@ -88,7 +88,7 @@ public sealed unsafe partial class CpuBackend
         Kernels.DecodeAttention.Forward(
             _team, sequences, Data(lengths), shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
             Data(kCache), shape.KeyValueWidth, (nint)capacity * shape.KeyValueWidth, Data(vCache), shape.KeyValueWidth,
-            (nint)capacity * shape.KeyValueWidth, Data(output), shape.QueryWidth);
+            (nint)capacity * shape.KeyValueWidth, Data(output), shape.QueryWidth, shape.Window);
     }
 
     private static void RotateHalves(Real* x, Real* cos, Real* sin, int half, bool inverse, Real* y, bool accumulate)

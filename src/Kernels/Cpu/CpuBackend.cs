@@ -25,6 +25,8 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public bool BatchInvariant => true;
 
+    public bool HasSlidingWindow => true;
+
     public int Threads => _team.Threads;
 
     public DeviceMemoryManager Memory { get; }

@@ -40,7 +40,7 @@ public sealed unsafe partial class CudaBackend
     public void SegmentAttention(
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output, DeviceBuffer logSumExp)
     {
-        var padded = RequireHeads(shape);
+        var padded = RequireHeads(shape, segments.LongestSequence);
         shape.RequireLengths(segments.Tokens, q, k, v, output);
         var (tokens, heads) = (segments.Tokens, shape.Heads);
         RequireLength(logSumExp, (long)tokens * heads);
@@ -61,7 +61,7 @@ public sealed unsafe partial class CudaBackend
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output,
         DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv)
     {
-        var padded = RequireHeads(shape);
+        var padded = RequireHeads(shape, segments.LongestSequence);
         shape.RequireLengths(segments.Tokens, q, k, v, output);
         shape.RequireLengths(segments.Tokens, dq, dk, dv, dOutput);
         var (tokens, heads, kvHeads, size, scale) = (segments.Tokens, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale);
@@ -115,7 +115,7 @@ public sealed unsafe partial class CudaBackend
         DeviceBuffer output)
     {
         const int threads = 32;
-        var padded = RequireHeads(shape);
+        var padded = RequireHeads(shape, capacity);
         var (n, cache) = ((long)sequences * shape.QueryWidth, (long)sequences * capacity * shape.KeyValueWidth);
         RequireLength(q, n);
         RequireLength(output, n);
@@ -169,8 +169,13 @@ public sealed unsafe partial class CudaBackend
 
     /// <summary>The head size that the kernels pad to.</summary>
     /// <exception cref="ArgumentException">The heads do not share evenly, or are larger than a kernel holds in registers.</exception>
-    private static int RequireHeads(AttentionShape shape)
+    /// <exception cref="NotSupportedException">A window hides something from a sequence of so many tokens.</exception>
+    private static int RequireHeads(AttentionShape shape, int longest)
     {
+        if (shape.Hides(longest))
+        {
+            throw new NotSupportedException($"a sequence of {longest} tokens with a window of {shape.Window}: no CUDA kernel takes a window");
+        }
         if (shape.Heads < 1 || shape.KeyValueHeads < 1 || shape.HeadSize < 1 || shape.Heads % shape.KeyValueHeads != 0)
         {
             throw new ArgumentException(

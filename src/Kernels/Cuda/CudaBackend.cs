@@ -61,6 +61,9 @@ public sealed unsafe partial class CudaBackend : IBackend
     /// <summary>False: cuBLAS may choose another order of sums for another number of rows. Our own kernels do not.</summary>
     public bool BatchInvariant => false;
 
+    /// <summary>False: no kernel takes a window.</summary>
+    public bool HasSlidingWindow => false;
+
     public DeviceMemoryManager Memory { get; }
 
     public void Synchronise()

@@ -13,6 +13,8 @@ public sealed partial class DryBackend(bool batchInvariant = true) : IBackend
 
     public bool BatchInvariant => batchInvariant;
 
+    public bool HasSlidingWindow => true;
+
     public DeviceMemoryManager Memory { get; } = new(NewPool());
 
     /// <summary>The tokens of the largest batch that was run backward.</summary>

@@ -16,7 +16,7 @@ public sealed partial class MeasuredBackend
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output, DeviceBuffer logSumExp)
     {
         var bytes = Moved(segments.Tokens * ((2.0 * shape.QueryWidth) + (2 * shape.KeyValueWidth) + shape.Heads));
-        using var call = Measure(nameof(SegmentAttention), (segments.Tokens, shape.Heads, shape.HeadSize), 4.0 * shape.QueryWidth * Visible(segments), bytes);
+        using var call = Measure(nameof(SegmentAttention), (segments.Tokens, shape.Heads, shape.HeadSize), 4.0 * shape.QueryWidth * Visible(shape, segments), bytes);
         inner.SegmentAttention(shape, segments, q, k, v, output, logSumExp);
     }
 
@@ -27,7 +27,7 @@ public sealed partial class MeasuredBackend
         // Of the five products of the backward pass, q k^T is computed again and does not count.
         var bytes = Moved(segments.Tokens * ((4.0 * shape.QueryWidth) + (4 * shape.KeyValueWidth) + shape.Heads));
         using var call = Measure(
-            nameof(SegmentAttentionBackward), (segments.Tokens, shape.Heads, shape.HeadSize), 8.0 * shape.QueryWidth * Visible(segments), bytes);
+            nameof(SegmentAttentionBackward), (segments.Tokens, shape.Heads, shape.HeadSize), 8.0 * shape.QueryWidth * Visible(shape, segments), bytes);
         inner.SegmentAttentionBackward(shape, segments, q, k, v, output, logSumExp, dOutput, dq, dk, dv);
     }
 
@@ -44,7 +44,7 @@ public sealed partial class MeasuredBackend
     {
         var known = new int[sequences];
         inner.Download(lengths, known);
-        double keys = known.Sum(static length => (long)length);
+        double keys = known.Sum(length => (long)Math.Min(length, shape.Window ?? length));
         using var call = Measure(
             nameof(DecodeAttention), (sequences, shape.Heads, shape.HeadSize), 4 * shape.QueryWidth * keys,
             Moved((2.0 * sequences * shape.QueryWidth) + (2 * keys * shape.KeyValueWidth)));
@@ -83,12 +83,12 @@ public sealed partial class MeasuredBackend
         inner.Sample(logits, rows, vocabulary, options, seed, sequence, position, token);
     }
 
-    private static double Visible(SegmentLayout layout)
+    private static double Visible(AttentionShape shape, SegmentLayout layout)
     {
         double pairs = 0;
         foreach (var segment in layout.Segments)
         {
-            pairs += ((double)segment.Length * segment.PrefixLength) + (segment.Length * (segment.Length + 1.0) / 2);
+            pairs += shape.VisibleKeys(segment.PrefixLength, segment.PrefixLength + segment.Length);
         }
         return pairs;
     }

@@ -17,6 +17,8 @@ public sealed partial class MeasuredBackend(IBackend inner) : IBackend
 
     public bool BatchInvariant => inner.BatchInvariant;
 
+    public bool HasSlidingWindow => inner.HasSlidingWindow;
+
     /// <summary>The kernels called since the last <see cref="Clear"/>, those that took longest first.</summary>
     public IReadOnlyList<KernelCost> Costs => [.. _costs.Values.OrderByDescending(static c => c.Seconds)];
 

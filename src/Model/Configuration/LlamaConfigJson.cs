@@ -8,19 +8,22 @@ internal static class LlamaConfigJson
 {
     // What transformers takes where a file, often an old one, is silent.
     private const string DefaultActivation = "silu";
-    private const int MistralDefaultWindow = 4096;
+    private const int DefaultWindow = 4096, DefaultWindowLayers = 28;
+    private const string FullAttention = "full_attention", SlidingAttention = "sliding_attention";
 
     public static ModelConfig Read(ConfigFields fields, Architecture architecture, int maxPositions)
     {
         RequirePlain(fields);
         var hidden = fields.RequiredInt("hidden_size");
         var heads = fields.RequiredInt("num_attention_heads");
+        var layers = fields.RequiredInt("num_hidden_layers");
+        var (window, firstWindowLayer) = ReadWindow(fields, architecture, layers);
         return new ModelConfig
         {
             Architecture = architecture,
             VocabSize = fields.RequiredInt("vocab_size"),
             HiddenSize = hidden,
-            Layers = fields.RequiredInt("num_hidden_layers"),
+            Layers = layers,
             Heads = heads,
             // The others' silence means a number of their first release, not of this model.
             KeyValueHeads = fields.Int("num_key_value_heads")
@@ -28,7 +31,8 @@ internal static class LlamaConfigJson
             HeadSize = fields.Int("head_dim") ?? HeadSizeOf(fields, "num_attention_heads", "hidden_size", hidden, heads, ", or give head_dim"),
             IntermediateSize = fields.RequiredInt("intermediate_size"),
             MaxPositions = maxPositions,
-            SlidingWindow = ReadWindow(fields, architecture),
+            SlidingWindow = window,
+            FirstWindowLayer = firstWindowLayer,
             RopeTheta = RopeConfigJson.ReadTheta(fields),
             RopeScaling = RopeConfigJson.ReadScaling(fields),
             NormEpsilon = fields.Double("rms_norm_eps") ?? throw fields.Missing("rms_norm_eps"),
@@ -63,6 +67,11 @@ internal static class LlamaConfigJson
             case Architecture.Mistral:
                 writer.WriteNull("sliding_window");
                 break;
+            case Architecture.Qwen2 when c.SlidingWindow is { } window:
+                writer.WriteBoolean("use_sliding_window", true);
+                writer.WriteNumber("sliding_window", window);
+                writer.WriteNumber("max_window_layers", c.FirstWindowLayer);
+                break;
             case Architecture.Qwen2:
                 writer.WriteBoolean("use_sliding_window", false);
                 break;
@@ -84,15 +93,28 @@ internal static class LlamaConfigJson
         writer.WriteRawValue(digits.AsSpan().ContainsAny('.', 'E') ? digits : digits + ".0");
     }
 
-    private static int? ReadWindow(ConfigFields fields, Architecture architecture)
+    // The window, and the first layer that has it; as in transformers it spans Mistral's layers, and Qwen2's from max_window_layers on.
+    private static (int? Window, int FirstLayer) ReadWindow(ConfigFields fields, Architecture architecture, int layers)
     {
-        if (architecture == Architecture.Qwen2 && fields.Bool("use_sliding_window") == true)
+        if (architecture == Architecture.Llama || (architecture == Architecture.Qwen2 && fields.Bool("use_sliding_window") != true))
         {
-            throw fields.Fault("use_sliding_window", "a window in some layers only is not supported", "give a model without it");
+            return (null, 0);
         }
-        return architecture == Architecture.Mistral
-            ? fields.Int("sliding_window") ?? (fields.Names("sliding_window") ? null : MistralDefaultWindow)
-            : null;
+        var window = fields.Int("sliding_window") ?? (fields.Names("sliding_window") ? null : DefaultWindow);
+        if (architecture == Architecture.Mistral || window is null)
+        {
+            return (window, 0);
+        }
+        var types = fields.Strings("layer_types");
+        if (types.Count == 0)
+        {
+            return (window, fields.Int("max_window_layers") ?? DefaultWindowLayers);
+        }
+        var full = types.TakeWhile(static type => type == FullAttention).Count();
+        return types.Count == layers && types.Skip(full).All(static type => type == SlidingAttention)
+            ? (window, full)
+            : throw fields.Fault(
+                "layer_types", $"is not {layers} layers, some of {FullAttention} and then some of {SlidingAttention}", "give a model with such layers");
     }
 
     // Each of these would change what the model computes.

@@ -1,3 +1,4 @@
+using TinyDpo.Kernels;
 using TinyDpo.Tensors;
 
 namespace TinyDpo.Models;
@@ -30,14 +31,11 @@ public sealed partial record ModelConfig
     /// <summary>Positions that the model was made for, in tokens.</summary>
     public required int MaxPositions { get; init; }
 
-    /// <summary>The tokens back to which Mistral's attention sees; null for all.</summary>
+    /// <summary>The tokens that attention sees at most, the query's own included: Mistral's sliding window; null for all.</summary>
     public int? SlidingWindow { get; init; }
 
-    /// <summary>
-    /// Longest sequence that is run, in tokens. Within its window a model with a sliding one computes what a model without computes; longer
-    /// sequences are refused, as those beyond the positions are.
-    /// </summary>
-    public int ContextLength => Math.Min(MaxPositions, SlidingWindow ?? int.MaxValue);
+    /// <summary>The first layer with the window: 0 for Mistral, max_window_layers for Qwen2.</summary>
+    public int FirstWindowLayer { get; init; }
 
     /// <summary>Base of the rotary frequencies; of no meaning for GPT-2.</summary>
     public double RopeTheta { get; init; } = DefaultRopeTheta;
@@ -65,6 +63,9 @@ public sealed partial record ModelConfig
     /// <summary>The first where the file names several; null where it names none.</summary>
     public int? EosTokenId { get; init; }
 
+    /// <summary>The attention of a layer.</summary>
+    public AttentionShape Attention(int layer) => new(Heads, KeyValueHeads, HeadSize, layer >= FirstWindowLayer ? SlidingWindow : null);
+
     /// <summary>Checks that such a model can be, and returns this.</summary>
     /// <param name="file">Where the configuration comes from, for the message.</param>
     /// <exception cref="InputException">Names the first field at fault.</exception>
@@ -90,10 +91,11 @@ public sealed partial record ModelConfig
             Require(HeadSize % 2 == 0, "head_dim", $"rotary positions turn pairs, but a head is {HeadSize} wide");
             Require(RopeTheta is >= 1 and <= 1e12, "rope_theta", $"must lie in [1, 1e12], is {RopeTheta}");
             Require(
-                (long)ContextLength * HeadSize <= int.MaxValue, "max_position_embeddings",
-                $"a rotary table of {ContextLength} positions for heads of {HeadSize} is too large");
+                (long)MaxPositions * HeadSize <= int.MaxValue, "max_position_embeddings",
+                $"a rotary table of {MaxPositions} positions for heads of {HeadSize} is too large");
         }
         Require(SlidingWindow is null or >= 1, "sliding_window", $"must be at least 1, is {SlidingWindow}");
+        Require(FirstWindowLayer >= 0, "max_window_layers", $"must be at least 0, is {FirstWindowLayer}");
         Require(NormEpsilon is > 0 and < 1, "rms_norm_eps", $"must lie between 0 and 1, is {NormEpsilon}");
         Token("bos_token_id", BosTokenId);
         Token("eos_token_id", EosTokenId);

@@ -56,10 +56,10 @@ public sealed class Generator
     {
         for (var i = 0; i < prompts.Count; i++)
         {
-            if (prompts[i].Length == 0 || prompts[i].Length >= model.Config.ContextLength)
+            if (prompts[i].Length == 0 || prompts[i].Length >= model.Config.MaxPositions)
             {
                 throw new ArgumentException(
-                    $"prompt {i} has {prompts[i].Length} tokens; a prompt needs at least 1 and fewer than the context of {model.Config.ContextLength}");
+                    $"prompt {i} has {prompts[i].Length} tokens; a prompt needs at least 1 and fewer than the context of {model.Config.MaxPositions}");
             }
         }
         var generator = new Generator(model, prompts, options);
@@ -72,7 +72,7 @@ public sealed class Generator
 
     /// <summary>The most tokens, prompt included, that a sequence may have.</summary>
     private int Limit(int sequence) =>
-        _prompts[sequence].Length + Math.Min(_options.MaxTokens, _model.Config.ContextLength - _prompts[sequence].Length);
+        _prompts[sequence].Length + Math.Min(_options.MaxTokens, _model.Config.MaxPositions - _prompts[sequence].Length);
 
     private void Run(Action<int>? finished, CancellationToken cancellation)
     {

@@ -17,17 +17,19 @@ internal sealed class KeyValueCache
     private readonly DeviceBuffer[] _keys;
     private readonly DeviceBuffer[] _values;
 
+    /// <exception cref="InputException">The model has a window, shorter than the capacity, and the device none.</exception>
     public KeyValueCache(Transformer model, int slots, int capacity)
     {
+        model.RequireWindow(capacity);
         (_model, _capacity) = (model, capacity);
-        var length = checked(slots * capacity * model.Attention.KeyValueWidth);
+        var length = checked(slots * capacity * Width(model));
         _keys = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];
         _values = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];
     }
 
     /// <summary>How many sequences of that length are run side by side without taking too much memory; at least 1.</summary>
     public static int MostSlots(Transformer model, int capacity) =>
-        (int)Math.Clamp(LayerBudget / ((long)capacity * model.Attention.KeyValueWidth), 1, int.MaxValue);
+        (int)Math.Clamp(LayerBudget / ((long)capacity * Width(model)), 1, int.MaxValue);
 
     /// <summary>Attention of one new token a slot: appends its key and value, then attends to all that the slot holds.</summary>
     /// <param name="lengths">Tokens in each slot, the new one included.</param>
@@ -35,9 +37,9 @@ internal sealed class KeyValueCache
     public Transformer.AttentionStep Attend(IndexBuffer lengths, int slots) => (layer, q, k, v) =>
     {
         var backend = _model.Backend;
-        backend.AppendCache(k.Data, v.Data, lengths, slots, _capacity, _model.Attention.KeyValueWidth, _keys[layer], _values[layer]);
+        backend.AppendCache(k.Data, v.Data, lengths, slots, _capacity, Width(_model), _keys[layer], _values[layer]);
         var output = Tensor.Uninitialised(backend, q.Shape);
-        backend.DecodeAttention(_model.Attention, q.Data, _keys[layer], _values[layer], lengths, slots, _capacity, output.Data);
+        backend.DecodeAttention(_model.Config.Attention(layer), q.Data, _keys[layer], _values[layer], lengths, slots, _capacity, output.Data);
         return output;
     };
 
@@ -48,10 +50,12 @@ internal sealed class KeyValueCache
         {
             return;
         }
-        var width = _model.Attention.KeyValueWidth;
+        var width = Width(_model);
         foreach (var buffer in _keys.Concat(_values))
         {
             _model.Backend.Copy(buffer.Slice(from * _capacity * width, length * width), buffer.Slice(to * _capacity * width, length * width));
         }
     }
+
+    private static int Width(Transformer model) => model.Config.KeyValueHeads * model.Config.HeadSize;
 }

@@ -42,7 +42,7 @@ public sealed class Transformer : Module
         else
         {
             var frequencies = RopeScaling.Frequencies(config.HeadSize, config.RopeTheta, config.RopeScaling);
-            var rotary = new RotaryTable(backend, config.ContextLength, frequencies, config.RotaryInterleaved);
+            var rotary = new RotaryTable(backend, config.MaxPositions, frequencies, config.RotaryInterleaved);
             _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new LlamaLayer(config, Weights, i, rotary))];
         }
     }
@@ -80,8 +80,6 @@ public sealed class Transformer : Module
     /// <summary>The output head [vocabulary, hidden]: the embedding itself where they are tied.</summary>
     /// <exception cref="InvalidOperationException">The model has a scalar head.</exception>
     public Tensor Head => _head ?? throw new InvalidOperationException("a model with a scalar head predicts no tokens");
-
-    internal AttentionShape Attention => new(Config.Heads, Config.KeyValueHeads, Config.HeadSize);
 
     /// <summary>The weights, without adapters.</summary>
     public override IEnumerable<(string Name, Tensor Value)> Parameters() => Weights.Tensors;
@@ -187,6 +185,18 @@ public sealed class Transformer : Module
         return _norm.Apply(x);
     }
 
+    /// <exception cref="InputException">A sequence of so many tokens is longer than the model's window, which the device does not have.</exception>
+    internal void RequireWindow(int tokens)
+    {
+        if (!Backend.HasSlidingWindow && Config.Attention(Config.Layers - 1).Hides(tokens))
+        {
+            throw new InputException(
+                Source ?? "the model", "sliding_window",
+                $"is {Config.SlidingWindow}, and a sequence may have {tokens} tokens: --device {Backend.Name} has no attention within a window",
+                "give --device cpu, or fewer tokens");
+        }
+    }
+
     /// <summary>Names and shapes of all parameters.</summary>
     internal static IEnumerable<(string Name, Shape Shape)> Layout(ModelConfig c)
     {
@@ -222,6 +232,9 @@ public sealed class Transformer : Module
     private static (string Embedding, string Norm) Names(ModelConfig c) =>
         c.Architecture == Architecture.Gpt2 ? ("transformer.wte", "transformer.ln_f") : ("model.embed_tokens", "model.norm");
 
-    private Tensor Hidden(PackedBatch batch, IndexBuffer? rows) =>
-        Hidden(batch.Tokens, batch.Positions, (_, q, k, v) => SegmentAttention(Attention, batch.Segments, q, k, v), rows);
+    private Tensor Hidden(PackedBatch batch, IndexBuffer? rows)
+    {
+        RequireWindow(batch.Segments.LongestSequence);
+        return Hidden(batch.Tokens, batch.Positions, (layer, q, k, v) => SegmentAttention(Config.Attention(layer), batch.Segments, q, k, v), rows);
+    }
 }
