@@ -178,6 +178,30 @@ internal sealed class BadInputTests
         Fails(["eval", "--policy", model, "--reference", _model, "--prompts", _prompts, "--reward", "world"], model, "not finite");
     }
 
+    /// <summary>A loss that overflows is one line, whether it is scored, explained or trained; and so is a step that throws the weights far away.</summary>
+    [Test]
+    public void LossThatIsNotFinite()
+    {
+        string[] models = ["--policy", _model, "--reference", CopyOfModel("same"), "--data", _pairs];
+        string[] overflowing = ["--loss", "sppo_hard", "--beta", sizeof(Real) == 4 ? "1e-25" : "1e-200"];
+        string[] steep = ["--loss", "sppo_hard", "--beta", sizeof(Real) == 4 ? "1e-15" : "1e-100"];
+        Fails(["score", .. models, .. overflowing], _pairs, "line 1", "loss is not finite", "another --beta");
+        Fails(["explain", "--json", .. models, .. overflowing], _pairs, "line 1", "loss is not finite", "another --beta");
+        Fails(["dpo", "--model", _model, "--data", _pairs, "--out", _folder.File("begun"), .. overflowing], "step 0", "another --loss or --beta");
+        Fails(["explain", "--json", .. models, .. steep, "--learning-rate", "1000"], _pairs, "line 1", "is not finite", "smaller --learning-rate");
+    }
+
+    [Test]
+    public void KtoOnOneRow()
+    {
+        var one = Write("one.jsonl", File.ReadLines(_pairs).First());
+        foreach (var command in new[] { ["score", "--policy", _model, "--reference", _model, "--data", one], new[] { "dpo", "--model", _model, "--data", one, "--out", Out } })
+        {
+            Fails([.. command, "--loss", "kto"], one, "line 1", "only row", "two rows");
+        }
+        CommandLineRun.Of("score", "--policy", _model, "--reference", _model, "--data", one).Succeeded();
+    }
+
     [Test]
     public void PromptsAndLexicon()
     {

@@ -14,6 +14,7 @@ internal sealed class BadUsageTests
     [TestCase("bench step", "WORKLOAD.json")]
     [TestCase("oracle a b", "OUT.safetensors")]
     [TestCase("devices --nope", "'--nope'")]
+    [TestCase("report R --out R/metrics.jsonl", "--out", ".html", "'R/metrics.jsonl'")]
     [TestCase("generate --prompt x", "--model")]
     [TestCase("generate --model M", "--prompt")]
     [TestCase("generate --model M --prompt x --nope", "'--nope'")]

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Xml.Linq;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
@@ -51,6 +52,41 @@ internal sealed class RunReportTests
             Assert.That(html.Descendants("dd").Select(static d => d.Value), Is.EqualTo(new[] { shown, shown }));
             Assert.That(html.Descendants("a").Select(static a => ((string?)a.Attribute("href"))![1..]), Is.SubsetOf(html.Descendants().Select(static e => (string?)e.Attribute("id"))));
         });
+    }
+
+    /// <summary>Of each path the last parts that tell it from the others, and no more.</summary>
+    [TestCase("runs/dpo", ExpectedResult = "dpo")]
+    [TestCase("one/dpo two/dpo other", ExpectedResult = "one/dpo two/dpo other")]
+    [TestCase("a/x/dpo b/x/dpo b/y/dpo", ExpectedResult = "a/x/dpo b/x/dpo y/dpo")]
+    [TestCase("dpo dpo/dpo", ExpectedResult = "root/dpo dpo/dpo")]
+    public string RunsAreNamedByWhatTellsThemApart(string folders) =>
+        string.Join(' ', RunMetrics.NamesOf([.. folders.Split(' ').Select(static f => $"/root/{f}/")]));
+
+    [Test]
+    public void RunsOfOneNameAreToldApartAndARunGivenTwiceIsOne()
+    {
+        string[] runs = [.. new[] { "seed1", "seed2" }.Select(seed => Directory.CreateDirectory(_folder.File(Path.Combine(seed, "dpo"))).FullName)];
+        foreach (var run in runs)
+        {
+            File.WriteAllText(Path.Combine(run, MetricsFile.Name), "{\"step\":0,\"loss\":1}\n");
+        }
+        using var backend = new CpuBackend(1);
+        var legend = XDocument.Parse(RunReport.Render([.. runs, runs[0] + "/"], backend)).Descendants("figure").First().Descendants("li").Select(static l => l.Value);
+        Assert.That(legend, Is.EqualTo(new[] { "seed1/dpo loss", "seed2/dpo loss" }));
+    }
+
+    /// <summary>The largest and the smallest doubles are drawn within the chart.</summary>
+    [TestCase(1e308, -1e308)]
+    [TestCase(double.MaxValue, double.MaxValue)]
+    [TestCase(double.MinValue, 0)]
+    [TestCase(double.Epsilon, 0)]
+    public void NoNumberLeavesTheChart(double first, double second)
+    {
+        var points = Enumerable.Range(0, 700).Select(i => ((double)i, i % 2 == 0 ? first : second)).ToList();
+        var svg = XDocument.Parse(LineChart.Draw("loss", "step", [new("loss", points)], 4)).Root!.Element("svg")!;
+        var drawn = ((string)svg.Element("polyline")!.Attribute("points")!).Split(' ', ',').Select(static x => double.Parse(x, CultureInfo.InvariantCulture));
+        Assert.That(drawn, Has.All.InRange(0, 420));
+        Assert.That(svg.Elements("line").Count(), Is.InRange(1, 8), "ticks");
     }
 
     [Test]

@@ -16,6 +16,10 @@ internal static class ReportCommand
         {
             var folders = parsed.GetRequiredValue(runs);
             var path = parsed.GetValue(file) ?? Path.Combine(folders[0], RunReport.FileName);
+            if (Path.GetExtension(path) is not (".html" or ".htm"))
+            {
+                throw new UsageException($"--out takes the name of an .html file, not '{path}': what else a run's folder holds is not overwritten");
+            }
             using var backend = new CpuBackend(1);
             RunReport.Write(folders, path, backend);
             JsonLine.Write(new { report = path });

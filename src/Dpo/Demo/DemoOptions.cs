@@ -36,6 +36,26 @@ public sealed record DemoOptions
     /// <summary>The longest completion, in tokens.</summary>
     public int MaxTokens { get; init; } = 64;
 
+    /// <summary>What options.json holds.</summary>
+    internal object Recorded() => new
+    {
+        Command = DemoFolder.Command,
+        Seed,
+        World = World.Name,
+        VocabSize,
+        HiddenSize,
+        Layers,
+        Heads,
+        IntermediateSize,
+        SftTexts,
+        Sft = Sft with { Seed = Seed },
+        PairPrompts,
+        Beta,
+        Dpo = Dpo with { Seed = Seed },
+        HeldOut,
+        MaxTokens,
+    };
+
     /// <summary>The same on a smaller scale, in half a minute, with no promise on the figures but the reward's rise.</summary>
     public static DemoOptions Quick(string folder, ulong seed) => new()
     {

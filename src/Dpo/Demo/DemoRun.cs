@@ -17,41 +17,40 @@ public sealed class DemoRun
     private readonly IRunLog _log;
     private readonly CancellationToken _cancellation;
     private readonly WorldPipeline _pipeline;
+    private readonly DemoFolder _folder;
 
     private DemoRun(DemoOptions options, IBackend backend, IRunLog log, CancellationToken cancellation)
     {
         (_options, _backend, _log, _cancellation) = (options, backend, log, cancellation);
         _pipeline = new WorldPipeline(options, log, cancellation);
+        _folder = new DemoFolder(options);
     }
 
-    /// <summary>Runs everything and writes OUT/metrics.jsonl, OUT/summary.json, OUT/examples.json, OUT/report.html and OUT/model/; and
-    /// what the other commands can go on with: OUT/sft/, OUT/pairs.jsonl and OUT/held-out.txt.</summary>
-    /// <exception cref="InputException">OUT cannot be written.</exception>
-    public static DemoReport Run(DemoOptions options, IBackend backend, IRunLog log, CancellationToken cancellation = default)
-    {
-        AtomicFile.RequireWritableFolder(options.Out);
-        return new DemoRun(options, backend, log, cancellation).Run();
-    }
+    /// <summary>Runs everything and writes OUT/options.json, OUT/metrics.jsonl, OUT/summary.json, OUT/examples.json, OUT/report.html and
+    /// OUT/model/; and what the other commands can go on with: OUT/sft/, OUT/pairs.jsonl and OUT/held-out.txt.</summary>
+    /// <exception cref="InputException">OUT cannot be written, or holds what no demonstration wrote.</exception>
+    public static DemoReport Run(DemoOptions options, IBackend backend, IRunLog log, CancellationToken cancellation = default) =>
+        new DemoRun(options, backend, log, cancellation).Run();
 
     private DemoReport Run()
     {
-        using var metrics = new MetricsFile(Path.Combine(_options.Out, MetricsFile.Name));
+        using var metrics = new MetricsFile(_folder.Metrics);
         var tokenizer = _pipeline.TrainTokenizer();
         var policy = _pipeline.TrainSft(_backend, tokenizer, report => metrics.Write(report, "sft"));
-        ModelFile.Save(Path.Combine(_options.Out, "sft"), policy, tokenizer);
+        ModelFile.Save(_folder.Sft, policy, tokenizer);
         var sft = policy.Clone();
         TrainDpo(policy, tokenizer, metrics);
-        ModelFile.Save(Path.Combine(_options.Out, "model"), policy, tokenizer);
+        ModelFile.Save(_folder.Model, policy, tokenizer);
         var report = Evaluate(policy, sft, tokenizer);
-        AtomicFile.WriteText(Path.Combine(_options.Out, "summary.json"), report.ToJson());
-        RunReport.Write([_options.Out], Path.Combine(_options.Out, RunReport.FileName), _backend);
+        AtomicFile.WriteText(_folder.Summary, report.ToJson());
+        RunReport.Write([_options.Out], _folder.Report, _backend);
         return report;
     }
 
     private void TrainDpo(Transformer policy, ByteLevelTokenizer tokenizer, MetricsFile metrics)
     {
         var (pairs, rows, _) = _pipeline.SamplePairs(policy, tokenizer, PrefixSplit.Train, _options.PairPrompts, "sampling pairs");
-        PairWriter.Write(Path.Combine(_options.Out, "pairs.jsonl"), rows);
+        PairWriter.Write(_folder.Pairs, rows);
         _log.Stage("the reference's log-probs", pairs.Length);
         var reference = ReferenceLogProbs.Compute(policy, pairs, done: n => _log.Advance(n), cancellation: _cancellation);
         _pipeline.Train(
@@ -62,7 +61,7 @@ public sealed class DemoRun
     private DemoReport Evaluate(Transformer policy, Transformer sft, ByteLevelTokenizer tokenizer)
     {
         var prefixes = _pipeline.Prefixes(tokenizer, PrefixSplit.HeldOut, _options.HeldOut);
-        AtomicFile.WriteText(Path.Combine(_options.Out, "held-out.txt"), string.Concat(prefixes.Select(static p => p.Text + "\n")));
+        AtomicFile.WriteText(_folder.HeldOut, string.Concat(prefixes.Select(static p => p.Text + "\n")));
         var generation = _pipeline.Generation(tokenizer, PrefixSplit.HeldOut) with { Seed = _options.Seed + 1 };
         var comparison = PolicyComparison.Measure(policy, sft, tokenizer, prefixes, generation, new WorldReward(_options.World), _log, _cancellation);
         var (pairs, _, labels) = _pipeline.SamplePairs(sft, tokenizer, PrefixSplit.HeldOut, _options.HeldOut / 4, "sampling held-out pairs");

@@ -48,7 +48,16 @@ public sealed record PairExplanation(
     [property: JsonPropertyName("predicted_rejected")] double PredictedRejected,
     [property: JsonPropertyName("measured_chosen")] double MeasuredChosen,
     [property: JsonPropertyName("measured_rejected")] double MeasuredRejected,
-    [property: JsonPropertyName("tokens"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<TokenExplanation>? Tokens);
+    [property: JsonPropertyName("tokens"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyList<TokenExplanation>? Tokens)
+{
+    /// <summary>All numbers but those of log-probs, by name.</summary>
+    internal IEnumerable<(string Name, double Value)> Quantities =>
+    [
+        .. Score.OfLoss, ("weight", Weight), ("chosen_grad_norm", ChosenGradientNorm), ("rejected_grad_norm", RejectedGradientNorm),
+        ("cosine", Cosine ?? 0), ("grad_norm", GradientNorm), ("predicted_chosen", PredictedChosen), ("predicted_rejected", PredictedRejected),
+        ("measured_chosen", MeasuredChosen), ("measured_rejected", MeasuredRejected), .. (Tokens ?? []).Select(static t => ("share", t.Share ?? 0)),
+    ];
+}
 
 /// <summary>Which pairs of a data set carry its gradient.</summary>
 /// <param name="Pairs">Number of pairs.</param>

@@ -13,6 +13,9 @@ internal static class LineChart
     // More points than pixels say nothing more: each is then the mean of as many steps.
     private const int MostPoints = 300;
 
+    // Beyond these, differences of doubles overflow or vanish: what is larger is drawn at the edge, what differs less as level.
+    private const double Largest = 1e307, Narrowest = 1e-300;
+
     /// <summary>A figure with caption and legend.</summary>
     /// <param name="title">The caption, which also names the chart to a screen reader.</param>
     /// <param name="axis">What x counts.</param>
@@ -60,16 +63,18 @@ internal static class LineChart
         }
         return svg.Append("</ul></figure>\n").ToString();
 
-        string X(double value) => Html.Pixels(Left + ((value - x0) / (x1 - x0) * (Width - Left - Right)));
-        string Y(double value) => Html.Pixels(Height - Bottom - ((value - y0) / (y1 - y0) * (Height - Top - Bottom)));
+        string X(double value) => Html.Pixels(Left + (Share(value, x0, x1) * (Width - Left - Right)));
+        string Y(double value) => Html.Pixels(Height - Bottom - (Share(value, y0, y1) * (Height - Top - Bottom)));
     }
 
     // A range of no width would divide by zero.
     private static (double Low, double High) Extent(IEnumerable<double> values)
     {
-        var (low, high) = (values.Min(), values.Max());
-        return high > low ? (low, high) : (low - Math.Max(Math.Abs(low), 1) / 2, low + Math.Max(Math.Abs(low), 1) / 2);
+        var (low, high) = (Math.Clamp(values.Min(), -Largest, Largest), Math.Clamp(values.Max(), -Largest, Largest));
+        return high - low > Narrowest ? (low, high) : (low - Math.Max(Math.Abs(low), 1) / 2, low + Math.Max(Math.Abs(low), 1) / 2);
     }
+
+    private static double Share(double value, double low, double high) => (Math.Clamp(value, low, high) - low) / (high - low);
 
     // The multiples of 1, 2 or 5 times a power of ten within the range, three to seven of them.
     private static IEnumerable<double> Ticks(double low, double high)
@@ -78,7 +83,7 @@ internal static class LineChart
         var power = Math.Pow(10, Math.Floor(Math.Log10(least)));
         var step = power * (least <= power ? 1 : least <= 2 * power ? 2 : least <= 5 * power ? 5 : 10);
         var first = Math.Ceiling((low / step) - 1e-9);
-        for (var i = 0; ((first + i) * step) <= high + (1e-9 * step); i++)
+        for (var i = 0; first + i <= (high / step) + 1e-9; i++)
         {
             yield return (first + i) * step;
         }
@@ -86,7 +91,7 @@ internal static class LineChart
 
     private static IReadOnlyList<(double X, double Y)> Thinned(List<(double X, double Y)> points) => points.Count <= MostPoints
         ? points
-        : [.. points.Chunk((points.Count + MostPoints - 1) / MostPoints).Select(static c => (c.Average(static p => p.X), c.Average(static p => p.Y)))];
+        : [.. points.Chunk((points.Count + MostPoints - 1) / MostPoints).Select(static c => (c.Sum(p => p.X / c.Length), c.Sum(p => p.Y / c.Length)))];
 
     private static IEnumerable<(double X, double Y)> Spread(IReadOnlyList<(double X, double Y)> points, int marks) => points.Count <= marks
         ? points

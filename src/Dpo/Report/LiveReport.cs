@@ -55,7 +55,7 @@ public sealed class LiveReport
         List<MetricSeries> series;
         lock (_lock)
         {
-            series = [.. _metrics.Select(m => new MetricSeries(RunMetrics.NameOf(_folder), null, m.Key, [.. m.Value]))];
+            series = [.. _metrics.Select(m => new MetricSeries(RunMetrics.NamesOf([_folder])[0], null, m.Key, [.. m.Value]))];
         }
         return RunReport.Render([_folder], series, _losses.Value, Refresh);
     }

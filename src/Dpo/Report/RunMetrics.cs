@@ -10,15 +10,15 @@ public sealed record MetricSeries(string Run, string? Stage, string Metric, IRea
 public static class RunMetrics
 {
     /// <param name="folder">RUN.</param>
+    /// <param name="run">What it is called in legends: see <see cref="NamesOf"/>.</param>
     /// <exception cref="InputException">No metrics.jsonl, none of its lines is a step, or one is torn; names the line.</exception>
-    public static IReadOnlyList<MetricSeries> Read(string folder)
+    public static IReadOnlyList<MetricSeries> Read(string folder, string run)
     {
         var path = Path.Combine(folder, MetricsFile.Name);
         if (!File.Exists(path))
         {
             throw new InputException(path, null, "is not there", "give the --out folder of a training run");
         }
-        var run = NameOf(folder);
         var series = new Dictionary<(string? Stage, string Metric), List<(double, double)>>();
         foreach (var (line, row) in JsonInput.ReadLines(path))
         {
@@ -44,6 +44,16 @@ public static class RunMetrics
             : throw new InputException(path, null, "holds no step", "give a run that made at least one step");
     }
 
-    /// <summary>What a run is called in legends: its folder's last part.</summary>
-    public static string NameOf(string folder) => Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)));
+    /// <summary>What runs are called in legends: of each folder's path the fewest last parts that no other one ends in.</summary>
+    /// <param name="folders">Different ones.</param>
+    public static IReadOnlyList<string> NamesOf(IReadOnlyList<string> folders)
+    {
+        string[][] paths = [.. folders.Select(static f => Path.TrimEndingDirectorySeparator(Path.GetFullPath(f)).Split(Path.DirectorySeparatorChar))];
+        return [.. paths.Select(path => Enumerable.Range(1, path.Length)
+            .Select(count => Tail(path, count))
+            .First(tail => tail.Length == path.Length || paths.Count(other => Tail(other, tail.Length).SequenceEqual(tail)) == 1))
+            .Select(static tail => string.Join('/', tail))];
+
+        static string[] Tail(string[] path, int count) => path[^Math.Min(count, path.Length)..];
+    }
 }

@@ -31,8 +31,11 @@ public static class RunReport
     /// <exception cref="InputException">A run has no metrics.jsonl or a line of it is torn; or the file cannot be written.</exception>
     public static void Write(IReadOnlyList<string> folders, string path, IBackend backend) => AtomicFile.WriteText(path, Render(folders, backend));
 
-    internal static string Render(IReadOnlyList<string> folders, IBackend backend) =>
-        Render(folders, [.. folders.SelectMany(RunMetrics.Read)], LossCharts(backend));
+    internal static string Render(IReadOnlyList<string> folders, IBackend backend)
+    {
+        string[] runs = [.. folders.DistinctBy(static f => Path.TrimEndingDirectorySeparator(Path.GetFullPath(f)))];
+        return Render(runs, [.. runs.Zip(RunMetrics.NamesOf(runs), RunMetrics.Read).SelectMany(static s => s)], LossCharts(backend));
+    }
 
     /// <param name="folders">The runs' folders, for all but their metrics.</param>
     /// <param name="series">Their metrics.</param>
@@ -40,9 +43,10 @@ public static class RunReport
     /// <param name="refresh">Seconds after which the page loads itself anew, or null.</param>
     internal static string Render(IReadOnlyList<string> folders, List<MetricSeries> series, string losses, int? refresh = null)
     {
-        var examples = folders.Select(static f => (Name: RunMetrics.NameOf(f), Examples: RunExamples.Read(f))).Where(static e => e.Examples is not null).ToList();
+        var names = RunMetrics.NamesOf(folders);
+        var examples = folders.Zip(names, static (f, name) => (Name: name, Examples: RunExamples.Read(f))).Where(static e => e.Examples is not null).ToList();
         var html = new StringBuilder(ReportStyle.Head(refresh));
-        html.Append($"<h1>TinyDpo: {Html.Escape(string.Join(", ", folders.Select(RunMetrics.NameOf)))}</h1>\n");
+        html.Append($"<h1>TinyDpo: {Html.Escape(string.Join(", ", names))}</h1>\n");
         html.Append("<nav aria-label=\"Contents\"><a href=\"#training\">Training</a> <a href=\"#tokens\">Tokens</a> <a href=\"#samples\">Samples</a> <a href=\"#losses\">Losses</a> <a href=\"#configuration\">Configuration</a></nav>\n<main id=\"main\">\n");
         Training(html, series);
         Section(html, "tokens", "Tokens", "The log-ratio of policy to reference for each token: blue where the policy finds it likelier, orange where less likely. Point at a token, or step through them with Tab. The number is the sum, in nats.",
@@ -52,7 +56,7 @@ public static class RunReport
         Section(html, "losses", "Losses and their derivatives",
             $"Each loss at its defaults over the margin of one pair, completions of {LossCurve.Tokens} tokens, the reference's log-probs {LossCurve.ReferenceLogProb}. Computed by the code that trains. A loss that needs other pairs' completions (kto) has no such curve.",
             [losses], "");
-        Section(html, "configuration", "Configuration and versions", $"TinyDpo {Version()}, {Html.Escape(RuntimeInformation.FrameworkDescription)}.", folders.SelectMany(Files), "");
+        Section(html, "configuration", "Configuration and versions", $"TinyDpo {Version()}, {Html.Escape(RuntimeInformation.FrameworkDescription)}.", folders.Zip(names, Files).SelectMany(static f => f), "");
         return html.Append("</main></body></html>\n").ToString();
 
         // Under the name of its run, where there are several.
@@ -92,12 +96,12 @@ public static class RunReport
     private static string Sample(SampleChange sample) =>
         $"<article><p class=\"prompt\">{Html.Escape(sample.Prompt)}</p><dl><dt>before</dt><dd>{Html.Escape(sample.Before)}</dd><dt>after</dt><dd>{Html.Escape(sample.After)}</dd></dl></article>\n";
 
-    private static IEnumerable<string> Files(string folder)
+    private static IEnumerable<string> Files(string folder, string run)
     {
         foreach (var path in new[] { Path.Combine(folder, RunFolder.OptionsFile), Path.Combine(folder, "summary.json"), Path.Combine(folder, "model", "config.json") }.Where(File.Exists))
         {
             using var json = JsonInput.ReadFile(path);
-            yield return $"<h3>{Html.Escape(RunMetrics.NameOf(folder))}: {Path.GetFileName(path)}</h3><pre>{Html.Escape(json.RootElement.GetRawText())}</pre>\n";
+            yield return $"<h3>{Html.Escape(run)}: {Path.GetFileName(path)}</h3><pre>{Html.Escape(json.RootElement.GetRawText())}</pre>\n";
         }
     }
 

@@ -48,15 +48,30 @@ public static class ExplainRun
             throw new InputException(options.Data, $"line {unpaired.Line}", "is an unpaired row, which has no pair's gradient", "give pairs");
         }
         _ = RunChecks.RequireFinite(ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions), pairs, options.Reference, options.Data);
+        _ = RunChecks.RequireFinite(ReferenceLogProbs.Compute(policy, pairs), pairs, options.Policy, options.Data);
         var explainer = new PairExplainer(policy, reference, options.Loss, options.Step, id => tokenizer?.Decode([id]));
         log.Stage("explain", pairs.Count);
         var explanations = new List<PairExplanation>();
         foreach (var pair in pairs)
         {
             cancellation.ThrowIfCancellationRequested();
-            explanations.Add(explainer.Explain(pair, options.Tokens));
+            explanations.Add(Explain(pair));
             log.Advance(explanations.Count);
         }
         return explanations;
+
+        PairExplanation Explain(PreferencePair pair)
+        {
+            try
+            {
+                var explanation = explainer.Explain(pair, options.Tokens);
+                RunChecks.RequireFinite(explanation.Quantities, options.Data, pair.Line);
+                return explanation;
+            }
+            catch (NonFiniteException e)
+            {
+                throw RunChecks.NotFinite(e.What, options.Data, pair.Line); // the models' log-probs are finite: it is not their weights
+            }
+        }
     }
 }

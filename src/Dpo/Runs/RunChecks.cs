@@ -31,9 +31,29 @@ internal static class RunChecks
         return logProbs;
     }
 
-    /// <exception cref="InputException">A row is unpaired, and it is not for this loss.</exception>
+    /// <summary>JSON has no infinity, and a pair that gives one has nothing to say.</summary>
+    /// <param name="quantities">Of one pair, by name.</param>
+    /// <exception cref="InputException">One is not finite, of log-probs that are: names it.</exception>
+    public static void RequireFinite(IEnumerable<(string Name, double Value)> quantities, string data, int line)
+    {
+        if (quantities.FirstOrDefault(static q => !double.IsFinite(q.Value)).Name is { } name)
+        {
+            throw NotFinite(name, data, line);
+        }
+    }
+
+    public static InputException NotFinite(string quantity, string data, int line) => new(
+        data, $"line {line}", $"{quantity} is not finite with this loss and beta", "give another --beta or --loss, or a smaller --learning-rate where there is one");
+
+    /// <exception cref="InputException">A row is unpaired, and it is not for this loss; or the loss needs another row's completions, and there is none.</exception>
     public static void RequirePairsFor(IPreferenceLoss loss, IReadOnlyList<PreferencePair> pairs, string path)
     {
+        // With its own completions in their place KTO's z would be the log-ratio that it is to be compared with: TRL refuses batches of one.
+        if (loss.Inputs.HasFlag(LossInputs.Mismatched) && pairs.Count == 1)
+        {
+            throw new InputException(
+                path, $"line {pairs[0].Line}", "is the only row, and the loss estimates its KL from other rows' completions", "give two rows or more, or another --loss than kto");
+        }
         if (!loss.TakesUnpaired && pairs.FirstOrDefault(static p => p.IsUnpaired) is { } row)
         {
             throw new InputException(

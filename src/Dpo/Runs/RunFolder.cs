@@ -62,6 +62,12 @@ public sealed class RunFolder
     /// <summary>The path of OUT's newest checkpoint, whichever run left it; or null.</summary>
     public static string? NewestCheckpoint(string folder) => new CheckpointFolder(folder, "").Newest();
 
+    /// <summary>Writes what a run was asked for.</summary>
+    /// <param name="folder">OUT.</param>
+    /// <param name="options">Its properties are the file's; the first is Command.</param>
+    public static void WriteOptions(string folder, object options) =>
+        AtomicFile.WriteText(Path.Combine(folder, OptionsFile), JsonSerializer.Serialize(options, s_readable) + "\n");
+
     public string PathOf(string name) => Path.Combine(_folder, name);
 
     /// <summary>Trains to the end, or until cancelled: then a checkpoint holds the steps made.</summary>
@@ -89,7 +95,7 @@ public sealed class RunFolder
         {
             log.Note(run.TryResume(log.Note) ? $"resumed from {_checkpoints.PathOf(run.Step)}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
-        AtomicFile.WriteText(PathOf(OptionsFile), JsonSerializer.Serialize(_options, s_readable) + "\n"); // another run's checkpoint is refused by now
+        WriteOptions(_folder, _options); // another run's checkpoint is refused by now
         var before = run.Step == 0 ? evaluate?.Invoke() : null;
         using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step, run.Step > 0 ? _checkpoints.MetricsTail(run.Step) : []);
         if (metrics.Missing is { } missing)

@@ -33,7 +33,12 @@ public sealed record PairScore(
     [property: JsonPropertyName("margin")] double Margin,
     [property: JsonPropertyName("loss")] double Loss,
     [property: JsonPropertyName("d_chosen")] double LossByChosenLogProb,
-    [property: JsonPropertyName("d_rejected")] double LossByRejectedLogProb);
+    [property: JsonPropertyName("d_rejected")] double LossByRejectedLogProb)
+{
+    /// <summary>What the loss makes of the log-probs, by name.</summary>
+    internal IEnumerable<(string Name, double Value)> OfLoss =>
+        [("loss", Loss), ("d_chosen", LossByChosenLogProb), ("d_rejected", LossByRejectedLogProb)];
+}
 
 /// <summary>The same for an unpaired row's completion.</summary>
 /// <param name="Label">Whether it is desirable.</param>
@@ -70,7 +75,12 @@ public static class ScoreRun
             ReferenceLogProbs.OfPolicy(policy, pairs, r, options.Loss, done: n => log.Advance(n), cancellation: cancellation),
             pairs, options.Policy, options.Data);
         var lengths = PairLengths.Of(pairs);
-        return Score(backend, options.Loss, p, r, lengths).Select((score, i) => lengths.Chosen[i] > 0 && lengths.Rejected[i] > 0
+        var scores = Score(backend, options.Loss, p, r, lengths);
+        foreach (var (pair, score) in pairs.Zip(scores))
+        {
+            RunChecks.RequireFinite(score.OfLoss, options.Data, pair.Line);
+        }
+        return scores.Select((score, i) => lengths.Chosen[i] > 0 && lengths.Rejected[i] > 0
             ? (object)score
             : CompletionScore.Of(isChosen: lengths.Rejected[i] == 0, score));
     }

@@ -125,7 +125,7 @@ public sealed class TrainingRun
     {
         if (!double.IsFinite(loss))
         {
-            throw new TrainingException($"step {step}: the loss is {loss}; {LastGood()}; try a smaller learning rate");
+            throw new TrainingException($"step {step}: the loss is {loss}; {Remedy(step)}");
         }
         // The reference was packed otherwise. Sums in another order move a log-prob by some 1e-6 of it: of 1,000 nats, and times beta, that is
         // below 1e-3 of the loss. Another path (other weights, a token more or less) moves it by whole nats.
@@ -145,12 +145,19 @@ public sealed class TrainingRun
         }
         catch (NonFiniteException e)
         {
-            throw new TrainingException($"step {step}: {e.Message}; {LastGood()}; try a smaller learning rate");
+            throw new TrainingException($"step {step}: {e.Message}; {Remedy(step)}");
         }
     }
 
-    private string LastGood() =>
-        _checkpoints?.Newest() is { } newest ? $"the last good checkpoint is {newest}" : "no checkpoint was written before it";
+    private string Remedy(int step)
+    {
+        if (step == 0)
+        {
+            return "no step has changed the weights yet: check them and the data, or give another --loss or --beta";
+        }
+        var checkpoint = _checkpoints?.Newest() is { } newest ? $"the last good checkpoint is {newest}" : "no checkpoint was written before it";
+        return checkpoint + "; try a smaller learning rate";
+    }
 }
 
 /// <summary>A run that must not go on. The message says what, at which step, and what is left.</summary>

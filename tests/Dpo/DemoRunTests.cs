@@ -1,0 +1,110 @@
+using System.Text.Json;
+using System.Xml.Linq;
+using TinyDpo.Dpo;
+using TinyDpo.Kernels;
+using TinyDpo.Models;
+
+namespace TinyDpo.Tests;
+
+/// <summary>The demonstration on a scale that takes a second.</summary>
+internal sealed class DemoRunTests
+{
+    private TemporaryFolder _folder = null!;
+    private CpuBackend _backend = null!;
+
+    [SetUp]
+    public void Open() => (_folder, _backend) = (new TemporaryFolder(), new CpuBackend(1));
+
+    [TearDown]
+    public void Close()
+    {
+        _backend.Dispose();
+        _folder.Dispose();
+    }
+
+    [Test]
+    public void ItsReportSaysWhatItWasAskedFor()
+    {
+        DemoRun.Run(Tiny(_folder.File("demo")), _backend, IRunLog.Silent);
+        var page = XDocument.Load(_folder.File("demo/report.html"));
+        var configuration = page.Descendants("section").Single(static s => (string?)s.Attribute("id") == "configuration");
+        Assert.That(configuration.Element("p")!.Value, Does.Match(@"TinyDpo \d+\..*\.NET \d+"));
+        var options = JsonElement.Parse(configuration.Elements("pre").First().Value);
+        Assert.That(options.GetProperty("Command").GetString(), Is.EqualTo("demo"));
+        Assert.That(options.GetProperty("Seed").GetInt32(), Is.EqualTo(7));
+        Assert.That(options.GetProperty("World").GetString(), Is.EqualTo(World.Reviews.Name));
+        Assert.That(options.GetProperty("Dpo").GetProperty("BatchSize").GetInt32(), Is.EqualTo(8));
+    }
+
+    /// <summary>A second run that is stopped leaves nothing of the first one's beside its own.</summary>
+    [Test]
+    public void AStoppedRunLeavesNothingOfTheOneBefore()
+    {
+        var options = Tiny(_folder.File("demo"));
+        DemoRun.Run(options, _backend, IRunLog.Silent);
+        File.WriteAllText(_folder.File("demo/notes.txt"), "mine");
+        using var stop = new CancellationTokenSource();
+        Assert.That(() => DemoRun.Run(options with { Seed = 8 }, _backend, new StoppingLog("DPO", stop), stop.Token), Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(
+            Directory.EnumerateFileSystemEntries(_folder.File("demo")).Select(Path.GetFileName),
+            Is.EquivalentTo(new[] { "options.json", "metrics.jsonl", "pairs.jsonl", "sft", "notes.txt" }));
+        Assert.That(File.ReadAllText(_folder.File("demo/options.json")), Does.Contain("\"Seed\": 8"));
+    }
+
+    [TestCase("metrics.jsonl")]
+    [TestCase("options.json")]
+    [TestCase("model")]
+    public void WhatAnotherCommandLeftStays(string name)
+    {
+        var left = _folder.File(Path.Combine("other", name));
+        Directory.CreateDirectory(Path.GetDirectoryName(left)!);
+        if (name == "model")
+        {
+            Directory.CreateDirectory(left);
+        }
+        else
+        {
+            File.WriteAllText(left, """{"Command": "dpo"}""");
+        }
+        Assert.That(
+            () => DemoRun.Run(Tiny(_folder.File("other")), _backend, IRunLog.Silent),
+            Throws.TypeOf<InputException>().With.Message.Contains(left).And.Message.Contains("another --out"));
+        Assert.That(Directory.EnumerateFileSystemEntries(_folder.File("other")), Is.EqualTo(new[] { left }));
+    }
+
+    internal static DemoOptions Tiny(string folder) => new()
+    {
+        Out = folder,
+        Seed = 7,
+        VocabSize = 400,
+        HiddenSize = 16,
+        Layers = 1,
+        Heads = 2,
+        IntermediateSize = 24,
+        SftTexts = 64,
+        Sft = new TrainingOptions { BatchSize = 16, LearningRate = 3e-3 },
+        PairPrompts = 8,
+        Dpo = new TrainingOptions { BatchSize = 8, LearningRate = 1e-3, Epochs = 2 },
+        HeldOut = 8,
+        MaxTokens = 12,
+    };
+
+    private sealed class StoppingLog(string stage, CancellationTokenSource source) : IRunLog
+    {
+        public void Stage(string name, int total)
+        {
+            if (name == stage)
+            {
+                source.Cancel();
+            }
+        }
+
+        public void Advance(int done, string? detail = null)
+        {
+        }
+
+        public void Note(string line)
+        {
+        }
+    }
+}
