@@ -21,6 +21,25 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             : throw Error($"'{key}' is {Describe(value)}, not a string", $"make '{key}' a string, as the row's other texts are");
     }
 
+    /// <summary>A list of strings, never none and none of them blank.</summary>
+    public string[] Texts(string key)
+    {
+        var value = Value(key);
+        if (value.ValueKind != JsonValueKind.Array)
+        {
+            throw Error($"'{key}' is {Describe(value)}, not a list of strings", $"make '{key}' a list of strings");
+        }
+        string[] texts =
+        [
+            .. value.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.String
+                ? String(item, key)
+                : throw Error($"'{key}' holds {Describe(item)}, not strings alone", $"make '{key}' a list of strings")),
+        ];
+        return texts.Length > 0 && !texts.Any(string.IsNullOrWhiteSpace)
+            ? texts
+            : throw Error($"'{key}' holds {(texts.Length > 0 ? "a blank text" : "no text")}", "give it text, or remove the row");
+    }
+
     public bool Truth(string key)
     {
         var value = Value(key);
