@@ -17,7 +17,7 @@ internal sealed class SummaryDataTests
     [Test]
     public void RowsAreReadAndOtherKeysPassedOver()
     {
-        var rows = SummaryData.Read(Write("""{"source": ["One.", "Two."], "target": ["A.", "B."], "title": "t"}""" + "\n\n" + """{"source": ["Three."], "target": ["C."]}""" + "\n"));
+        var rows = SummaryData.Read(Write("""{"source": ["One.", "Two."], "target": ["A.", "B."], "title": "t"}""" + "\n\n" + """{"source": ["", "Three."], "target": ["C."]}""" + "\n"));
         Assert.That(rows.Select(static r => r.Text), Is.EqualTo(new[] { "One. Two.", "Three." }));
         Assert.That(rows.Select(static r => r.Line), Is.EqualTo(new[] { 1, 3 }));
         Assert.That(rows[0].Targets, Is.EqualTo(new[] { "A.", "B." }));
@@ -25,7 +25,7 @@ internal sealed class SummaryDataTests
 
     [TestCase("""{"source": ["One."]}""", "line 2", "has no 'target'")]
     [TestCase("""{"source": ["One."], "target": []}""", "line 2", "'target' holds no text")]
-    [TestCase("""{"source": ["One.", " "], "target": ["A."]}""", "line 2", "'source' holds a blank text")]
+    [TestCase("""{"source": ["", " "], "target": ["A."]}""", "line 2", "'source' holds no text")]
     [TestCase("""{"source": "One.", "target": ["A."]}""", "line 2", "'source' is a string, not a list")]
     [TestCase("""{"source": ["One."], "target": [1]}""", "line 2", "'target' holds a number")]
     [TestCase("""["One."]""", "line 2", "not a JSON object")]

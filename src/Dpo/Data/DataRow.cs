@@ -21,7 +21,7 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             : throw Error($"'{key}' is {Describe(value)}, not a string", $"make '{key}' a string, as the row's other texts are");
     }
 
-    /// <summary>A list of strings, never none and none of them blank.</summary>
+    /// <summary>The strings of a list that are not blank, never none.</summary>
     public string[] Texts(string key)
     {
         var value = Value(key);
@@ -33,11 +33,10 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
         [
             .. value.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.String
                 ? String(item, key)
-                : throw Error($"'{key}' holds {Describe(item)}, not strings alone", $"make '{key}' a list of strings")),
+                : throw Error($"'{key}' holds {Describe(item)}, not strings alone", $"make '{key}' a list of strings"))
+                .Where(static text => !string.IsNullOrWhiteSpace(text)),
         ];
-        return texts.Length > 0 && !texts.Any(string.IsNullOrWhiteSpace)
-            ? texts
-            : throw Error($"'{key}' holds {(texts.Length > 0 ? "a blank text" : "no text")}", "give it text, or remove the row");
+        return texts.Length > 0 ? texts : throw Error($"'{key}' holds no text", "give it text, or remove the row");
     }
 
     public bool Truth(string key)
