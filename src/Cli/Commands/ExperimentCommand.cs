@@ -39,6 +39,7 @@ internal static class ExperimentCommand
             return Task.FromResult(CommandLine.Success);
         });
         command.Subcommands.Add(SentimentCommand.Create());
+        command.Subcommands.Add(SummariseCommand.Create());
         return command;
     }
 

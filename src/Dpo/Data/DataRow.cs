@@ -21,6 +21,24 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             : throw Error($"'{key}' is {Describe(value)}, not a string", $"make '{key}' a string, as the row's other texts are");
     }
 
+    /// <summary>The strings of a list that are not blank, never none.</summary>
+    public string[] Texts(string key)
+    {
+        var value = Value(key);
+        if (value.ValueKind != JsonValueKind.Array)
+        {
+            throw Error($"'{key}' is {Describe(value)}, not a list of strings", $"make '{key}' a list of strings");
+        }
+        string[] texts =
+        [
+            .. value.EnumerateArray().Select(item => item.ValueKind == JsonValueKind.String
+                ? String(item, key)
+                : throw Error($"'{key}' holds {Describe(item)}, not strings alone", $"make '{key}' a list of strings"))
+                .Where(static text => !string.IsNullOrWhiteSpace(text)),
+        ];
+        return texts.Length > 0 ? texts : throw Error($"'{key}' holds no text", "give it text, or remove the row");
+    }
+
     public bool Truth(string key)
     {
         var value = Value(key);

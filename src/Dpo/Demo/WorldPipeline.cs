@@ -67,18 +67,8 @@ internal sealed class WorldPipeline(DemoOptions options, IRunLog log, Cancellati
     /// <param name="firstLoss">What step 0 must give, where that is known.</param>
     /// <param name="report">Called after each step.</param>
     public void Train(
-        string stage, Transformer model, ITrainingTask task, TrainingOptions training, double? firstLoss = null, Action<StepReport>? report = null)
-    {
-        var run = new TrainingRun(model, task, training with { Seed = options.Seed });
-        log.Stage(stage, run.TotalSteps);
-        run.Run(
-            step =>
-            {
-                report?.Invoke(step);
-                log.Advance(step.Step + 1, ProgressLine.Of(step));
-            },
-            firstLoss, cancellation);
-    }
+        string stage, Transformer model, ITrainingTask task, TrainingOptions training, double? firstLoss = null, Action<StepReport>? report = null) =>
+        TrainingStage.Run(log, stage, model, task, training with { Seed = options.Seed }, firstLoss, report, cancellation);
 
     /// <summary>Pairs of the model's own samples, labelled by Bradley-Terry on the true reward.</summary>
     public WorldPairs SamplePairs(

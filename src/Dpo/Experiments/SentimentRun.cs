@@ -82,17 +82,11 @@ public sealed class SentimentRun
     private FrontierPoint[] OnPairs(string name, IPreferenceLoss loss)
     {
         var (set, policy) = (_pairs.Value, _model.Clone());
-        var training = new TrainingRun(policy, new DpoTask(policy, set.Pairs, set.Reference, loss), _options.Training with { Seed = _seed });
-        return new CheckpointTrack(Measure, training.TotalSteps, _options.Checkpoints).Follow(after =>
+        return new CheckpointTrack(Measure, _options.Training.TotalSteps(set.Pairs.Length), _options.Checkpoints).Follow(after =>
         {
-            _log.Stage($"seed {_seed}: {name}", training.TotalSteps);
-            training.Run(
-                step =>
-                {
-                    _log.Advance(step.Step + 1, ProgressLine.Of(step));
-                    after(policy, step.Step + 1);
-                },
-                loss.AtReference, _cancellation);
+            TrainingStage.Run(
+                _log, $"seed {_seed}: {name}", policy, new DpoTask(policy, set.Pairs, set.Reference, loss), _options.Training with { Seed = _seed },
+                loss.AtReference, step => after(policy, step.Step + 1), _cancellation);
             return policy;
         });
     }
