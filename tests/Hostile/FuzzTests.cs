@@ -136,11 +136,7 @@ public class FuzzTests
             case "gzip":
                 return ("x.gz", Packed(Encoding.UTF8.GetBytes(Rows("\n"))), ReadPairs);
             case "rows in gzip":
-                return ("x.jsonl", Encoding.UTF8.GetBytes(Rows("\n")), path =>
-                {
-                    File.WriteAllBytes(_folder.File("x.gz"), Packed(File.ReadAllBytes(path)));
-                    ReadPairs(_folder.File("x.gz"));
-                });
+                return ("x.jsonl", Encoding.UTF8.GetBytes(Rows("\n")), ReadPackedPairs);
             case "tokenizer_config.json":
                 TokenizersSamples.Trained().Save(_folder.Path);
                 return ("tokenizer_config.json", Encoding.UTF8.GetBytes(TokenizerConfiguration), _ => ReadTokenizer(_folder.Path));
@@ -232,6 +228,12 @@ public class FuzzTests
     {
         var tokenizer = TokenizerFile.Load(path);
         tokenizer.Decode(tokenizer.Encode("low lower <s> é\U0001F600"));
+    }
+
+    private void ReadPackedPairs(string path)
+    {
+        File.WriteAllBytes(_folder.File("x.gz"), Packed(File.ReadAllBytes(path)));
+        ReadPairs(_folder.File("x.gz"));
     }
 
     private static void ReadPairs(string path) => ReadData.Pairs(path, new ByteTokenizer());
