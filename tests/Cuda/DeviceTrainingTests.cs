@@ -61,7 +61,8 @@ public class DeviceTrainingTests(CudaDevice device)
     public void EveryArchitecturesLossAndGradientsAreTheCpus()
     {
         using var cpu = new CpuBackend(1);
-        foreach (var (name, config) in TinyModels.Architectures())
+        // No CUDA kernel takes a window: one that hides something is refused.
+        foreach (var (name, config) in TinyModels.Architectures().Where(static a => a.Config.SlidingWindow is null or >= 40))
         {
             var ((expectedLoss, expected), (loss, gradient)) = (Step(cpu, config), Step(_cuda, config));
             Assert.That(loss, Is.EqualTo(expectedLoss).Within(1e-5 * expectedLoss), name);
