@@ -175,6 +175,7 @@ public class TokenizersFileTests
     [
         ["tokenizer_config.json", """{ "eos_token": "<nowhere>" }""",
             "tokenizer_config.json, eos_token: names \"<nowhere>\", which the vocabulary lacks"],
+        ["tokenizer_config.json", """{ "eos_token": "two\nlines" }""", "names \"two?lines\", which the vocabulary lacks"],
         ["tokenizer_config.json", """{ "eos_token": 7 }""", "eos_token: is not an object"],
         ["tokenizer_config.json", """{ "add_bos_token": true }""", "no bos_token is named"],
         ["tokenizer_config.json", """{ "add_bos_token": "yes" }""", "add_bos_token: is neither true nor false"],

@@ -16,7 +16,7 @@ internal static class HuggingFaceTokenizerReader
         var model = root.Required("model");
         if (model["type"] is { } type && type.Text() != "BPE")
         {
-            throw type.Error($"\"{type.Text()}\" is not supported", OtherTokenizer);
+            throw type.Error($"\"{Quoted.Text(type.Text())}\" is not supported", OtherTokenizer);
         }
         Refuse(model, "dropout", value => value.Value.TryGetDouble(out var dropout) && dropout == 0);
         Refuse(model, "continuing_subword_prefix", value => value.Text().Length == 0);
@@ -42,7 +42,7 @@ internal static class HuggingFaceTokenizerReader
         var normalizers = root.Steps("normalizer", "normalizers");
         if (normalizers.FindIndex(static step => step.Type != "NFC") is >= 0 and var other)
         {
-            throw normalizers[other].Error($"a normalizer {normalizers[other].Type} is not supported", OtherTokenizer);
+            throw normalizers[other].Error($"a normalizer {Quoted.Text(normalizers[other].Type)} is not supported", OtherTokenizer);
         }
         var words = ReadWordPattern(root);
         return new ByteLevelTokenizer(Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: false) with
@@ -149,7 +149,7 @@ internal static class HuggingFaceTokenizerReader
 
     private static Merge ReadMerge(string line, int rank, PieceTable table, PieceTable.Error error) =>
         line.Split(' ') is [{ Length: > 0 } left, { Length: > 0 } right] ? table.Merge(left, right, rank, error)
-            : throw error($"the merge \"{line}\" is not two pieces with one space between them", "write \"LEFT RIGHT\"");
+            : throw error($"the merge \"{Quoted.Text(line)}\" is not two pieces with one space between them", "write \"LEFT RIGHT\"");
 
     private static (char Space, bool PrefixesSpace) ReadSpaceNormalizer(JsonPlace root)
     {
@@ -166,7 +166,7 @@ internal static class HuggingFaceTokenizerReader
             }
             else
             {
-                throw step.Error($"a normalizer {step.Type} like this is not supported", OtherTokenizer);
+                throw step.Error($"a normalizer {Quoted.Text(step.Type)} like this is not supported", OtherTokenizer);
             }
         }
         space ??= " ";
@@ -240,7 +240,7 @@ internal static class HuggingFaceTokenizerReader
     };
 
     internal static int IdOf(JsonPlace place, string piece, PieceTable table) =>
-        table.IdOf(piece) ?? throw place.Error($"names \"{piece}\", which the vocabulary lacks", "name one of its pieces");
+        table.IdOf(piece) ?? throw place.Error($"names \"{Quoted.Text(piece)}\", which the vocabulary lacks", "name one of its pieces");
 
     /// <summary>A token in tokenizer_config.json is its text, or an object with the text as content.</summary>
     internal static string TokenText(JsonPlace token) => token.IsText ? token.Text() : token.Required("content").Text();

@@ -92,7 +92,7 @@ internal readonly record struct JsonPlace(string File, string Place, JsonElement
 
     public string Type => Required("type").Text();
 
-    public InputException Error(string problem, string remedy) => new(File, Place, problem, remedy);
+    public InputException Error(string problem, string remedy) => new(File, Quoted.Text(Place), problem, remedy);
 
     private JsonPlace Below(string name, JsonElement value) => new(File, Place == "the root" ? name : $"{Place}.{name}", value);
 

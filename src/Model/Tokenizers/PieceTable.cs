@@ -21,11 +21,11 @@ internal sealed class PieceTable
         }
         if (!pieces.TryAdd(id, piece) && pieces[id] != piece)
         {
-            throw error($"id {id} of the piece \"{piece}\" is also that of \"{pieces[id]}\"", "give every piece an id of its own");
+            throw error($"id {id} of the piece \"{Quoted.Text(piece)}\" is also that of \"{Quoted.Text(pieces[id])}\"", "give every piece an id of its own");
         }
         if (!ids.TryAdd(piece, id) && ids[piece] != id)
         {
-            throw error($"the piece \"{piece}\" has the ids {ids[piece]} and {id}", "keep one of them");
+            throw error($"the piece \"{Quoted.Text(piece)}\" has the ids {ids[piece]} and {id}", "keep one of them");
         }
         maximumId = Math.Max(maximumId, id);
     }
@@ -38,8 +38,8 @@ internal sealed class PieceTable
 
     public Merge Merge(string left, string right, int rank, Error error)
     {
-        var name = () => $"the merge of \"{left}\" and \"{right}\"";
-        int Known(string piece) => IdOf(piece) ?? throw error($"{name()} needs the piece \"{piece}\", which the vocabulary lacks",
+        var name = () => $"the merge of \"{Quoted.Text(left)}\" and \"{Quoted.Text(right)}\"";
+        int Known(string piece) => IdOf(piece) ?? throw error($"{name()} needs the piece \"{Quoted.Text(piece)}\", which the vocabulary lacks",
             "vocabulary and merges must come from the same tokenizer");
         var merge = new Merge(Known(left), Known(right), Known(left + right), rank);
         return pairs.Add((merge.Left, merge.Right)) ? merge : throw error($"{name()} is there twice", "keep the first one");

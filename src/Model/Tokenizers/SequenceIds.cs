@@ -59,7 +59,7 @@ internal sealed class SequenceIds(JsonPlace root, JsonPlace? configuration, Json
             }
             if (step.Type != "TemplateProcessing" || bos is not null)
             {
-                throw step.Error($"a post_processor {step.Type} is not supported here", Supported);
+                throw step.Error($"a post_processor {Quoted.Text(step.Type)} is not supported here", Supported);
             }
             bos = step.Required("single").Items() switch
             {
