@@ -30,7 +30,8 @@ public sealed class MetricsFile : IDisposable
         Write([.. stage is null ? [] : Stage(stage), ("step", report.Step), ("epoch", report.Epoch), .. Boxed(report.Metrics)]);
 
     /// <summary>Figures of the model as it is after so many steps, which belong to no batch.</summary>
-    public void Write(int steps, IReadOnlyList<(string Name, double Value)> metrics) => Write([("step", steps), .. Boxed(metrics)]);
+    public void Write(int steps, IReadOnlyList<(string Name, double Value)> metrics, string? stage = null) =>
+        Write([.. stage is null ? [] : Stage(stage), ("step", steps), .. Boxed(metrics)]);
 
     public void Dispose() => _file.Dispose();
 
