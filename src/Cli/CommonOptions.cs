@@ -33,6 +33,8 @@ internal static class CommonOptions
 
     public static Option<string?> EvalData() => new("--eval-data") { Description = "Held-out pairs, measured before and after as eval_*.", HelpName = "FILE.jsonl" };
 
+    public static Option<int> EvalEvery() => Count("--eval-every", "Steps between further measurements of --eval-data; 0 for none.", 0);
+
     public static Option<bool> Resume() => new("--resume") { Description = "Go on from the newest checkpoint in --out." };
 
     public static Option<bool> DryRun() => new("--dry-run")

@@ -29,6 +29,7 @@ internal sealed class BadUsageTests
     [TestCase("generate --model M --prompt x --device gpu", "--device", "cpu, cuda, sim", "'gpu'")]
     [TestCase("generate --model M --prompt x --tf32", "--tf32", "--device cpu")]
     [TestCase("generate --model M --prompt x --device cuda --threads 2", "--threads", "--device cuda")]
+    [TestCase(Dpo + "--eval-every 5", "--eval-every", "--eval-data")]
     [TestCase(Dpo + "--beta -1", "--beta", "above 0", "'-1'")]
     [TestCase(Dpo + "--beta 0", "--beta")]
     [TestCase(Dpo + "--beta x", "--beta")]

@@ -53,7 +53,7 @@ public class DeviceTrainingTests(CudaDevice device)
             var moving = new MovingReference(policy, reference, rows, loss, new ReferenceSync(0.25, 1), policy.Config.MaxPositions);
             moving.Updated(1);
             var result = new DpoTask(policy, rows, moving, loss).Accumulate([0, 1, 2, 3]);
-            return [.. result.Metrics.Select(static m => m.Value), policy.Weights.GradientNorm(), .. TokenStatistics.Measure(policy, rows).Metrics.Select(static m => m.Value)];
+            return [.. result.Metrics.Select(static m => m.Value), policy.Weights.GradientNorm(), .. TokenStatistics.Measure(policy, rows, reference: reference).Metrics.Select(static m => m.Value)];
         }
     }
 

@@ -23,10 +23,15 @@ internal sealed class DemoRunTests
     }
 
     [Test]
-    public void ItsReportSaysWhatItWasAskedFor()
+    public void ItsReportSaysWhatItWasAskedForAndDrawsTheKl()
     {
         DemoRun.Run(Tiny(_folder.File("demo")), _backend, IRunLog.Silent);
+        var kl = RunMetrics.Read(_folder.File("demo"), "demo").Single(static s => s is { Stage: "dpo", Metric: "eval_kl" }).Points;
+        Assert.That(kl[0], Is.EqualTo((0.0, 0.0)), "before the first step policy and reference are one");
+        Assert.That(kl, Has.Count.GreaterThan(8));
+        Assert.That(kl.Skip(1).Select(static p => p.Y), Has.All.GreaterThan(0));
         var page = XDocument.Load(_folder.File("demo/report.html"));
+        Assert.That(page.Descendants("figcaption").Select(static c => c.Value), Has.Some.Contains("KL(policy || reference)"));
         var configuration = page.Descendants("section").Single(static s => (string?)s.Attribute("id") == "configuration");
         Assert.That(configuration.Element("p")!.Value, Does.Match(@"TinyDpo \d+\..*\.NET \d+"));
         var options = JsonElement.Parse(configuration.Elements("pre").First().Value);

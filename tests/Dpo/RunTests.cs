@@ -170,6 +170,43 @@ public class RunTests
         AssertSameRun("whole", "parts");
     }
 
+    /// <summary>Held-out pairs measured on the way change no bit of the steps, and a run stopped where it would measure does so when it goes on.</summary>
+    [Test]
+    public void HeldOutPairsAreMeasuredOnTheWay([Values] bool adapters)
+    {
+        var options = Dpo("whole") with { EvalData = Pairs, EvalEvery = 2 };
+        options = options with { Training = options.Training with { Lora = adapters ? new LoraOptions { Rank = 2, Alpha = 4 } : null } };
+        DpoRun.Run(options, _backend, IRunLog.Silent, default);
+        DpoRun.Run(options with { EvalData = null, EvalEvery = 0, Out = _folder.File("plain") }, _backend, IRunLog.Silent, default);
+        Assert.That(Directory.EnumerateFiles(_folder.File("whole/model")).Select(File.ReadAllBytes), Is.EqualTo(Directory.EnumerateFiles(_folder.File("plain/model")).Select(File.ReadAllBytes)));
+        var measured = Metrics("whole").Where(static m => m.ContainsKey("eval_kl")).ToArray();
+        Assert.That(measured.Select(static m => m["step"]), Is.EqualTo(new[] { 0, 2, 4, 6, 8, Steps }));
+        Assert.That(measured[0]["eval_kl"], Is.Zero, "policy and reference are one");
+        Assert.That(measured.Skip(1).Select(static m => m["eval_kl"]), Has.All.GreaterThan(0));
+        Assert.That(measured[^1]["eval_kl"], Is.GreaterThan(measured[1]["eval_kl"]));
+
+        using var stop = new CancellationTokenSource();
+        Assert.That(
+            () => DpoRun.Run(options with { Out = _folder.File("parts") }, _backend, new StoppingLog(stop, 4), stop.Token), Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(Metrics("parts")[^1]["step"], Is.EqualTo(3));
+        DpoRun.Run(options with { Out = _folder.File("parts"), Resume = true }, _backend, IRunLog.Silent, default);
+        Assert.That(Metrics("parts").Select(static m => m.GetValueOrDefault("eval_kl")), Is.EqualTo(Metrics("whole").Select(static m => m.GetValueOrDefault("eval_kl"))));
+    }
+
+    /// <summary>Each measurement gives back what it takes: the weights at the start, read again, too.</summary>
+    [Test]
+    public void MeasuringTakesNoMemoryThatStays()
+    {
+        long Taken(int every)
+        {
+            var before = _backend.Memory.OutstandingBytes;
+            DpoRun.Run(Dpo($"every {every}") with { EvalData = Pairs, EvalEvery = every }, _backend, IRunLog.Silent, default);
+            return _backend.Memory.OutstandingBytes - before;
+        }
+        _ = Taken(4);
+        Assert.That(Taken(1), Is.EqualTo(Taken(0)));
+    }
+
     [Test]
     public void AnSftRunStoppedAndResumedIsTheOneThatNeverStopped()
     {

@@ -26,6 +26,7 @@ internal static class DpoCommand
         var reference = new Option<string?>("--reference") { Description = "Another reference than the model itself.", HelpName = "MODEL" };
         var data = CommonOptions.Data("Pairs: {prompt, chosen, rejected} and its relatives.");
         var evalData = CommonOptions.EvalData();
+        var evalEvery = CommonOptions.EvalEvery();
         var folder = CommonOptions.Out("Where metrics.jsonl, checkpoint-N/ and model/ go.");
         var tensorBoard = CommonOptions.TensorBoard();
         var dashboard = new Option<bool>("--dashboard") { Description = "Serve the report on 127.0.0.1 while training; the address goes to stderr." };
@@ -40,7 +41,7 @@ internal static class DpoCommand
         var quiet = CommonOptions.Quiet();
         var command = new Command("dpo", "Preference training of a model on pairs: Direct Preference Optimization, or another loss.")
         {
-            model, tokenizer, reference, data, evalData, folder, tensorBoard, dashboard, resume, dryRun, preset.Option, maxLength, maxPrompt, budget,
+            model, tokenizer, reference, data, evalData, evalEvery, folder, tensorBoard, dashboard, resume, dryRun, preset.Option, maxLength, maxPrompt, budget,
             template.Option, quiet,
         };
         var device = new DeviceFlags(command);
@@ -62,6 +63,7 @@ internal static class DpoCommand
                 Reference = parsed.GetValue(reference),
                 Data = parsed.GetRequiredValue(data),
                 EvalData = parsed.GetValue(evalData),
+                EvalEvery = parsed.GetValue(evalEvery),
                 Out = parsed.GetRequiredValue(folder),
                 Resume = parsed.GetValue(resume),
                 DryRun = parsed.GetValue(dryRun),
@@ -75,6 +77,10 @@ internal static class DpoCommand
                 MaxPromptLength = parsed.GetValue(maxPrompt),
                 TokenBudget = parsed.GetValue(budget),
             };
+            if (options.EvalEvery > 0 && options.EvalData is null)
+            {
+                throw new UsageException("--eval-every has no effect without --eval-data: leave it out");
+            }
             if (options.Sync is not null && options.Training.Lora is not null)
             {
                 throw new UsageException("--sync-reference mixes whole models: leave out --lora-rank");

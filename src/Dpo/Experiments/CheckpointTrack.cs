@@ -18,7 +18,7 @@ internal sealed class CheckpointTrack(Func<Transformer, int, FrontierPoint> meas
             {
                 _points.Add(measure(policy, made));
             }
-        }).Weights.Free();
+        }).Free();
         return [.. _points];
     }
 }

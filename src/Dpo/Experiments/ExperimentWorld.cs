@@ -187,7 +187,7 @@ internal sealed class ExperimentWorld
 
         var (model, epoch) = TrainRewardModel($"seed {Seed}: the reward model, {pairs.Length} pairs", pairs);
         double[] learned = [.. RewardScores.Measure(model, RewardTask.Rankings(heldOut), cancellation: _cancellation).Select(static s => s[0] - s[1])];
-        model.Weights.Free();
+        model.Free();
 
         var loss = new DpoLoss(_options.Demo.Beta);
         var policy = Sft.Clone();
@@ -195,7 +195,7 @@ internal sealed class ExperimentWorld
         _pipeline.Train($"seed {Seed}: DPO, {pairs.Length} pairs", policy, dpo, _options.Demo.Dpo, DpoLoss.AtReference);
         var (p, r) = (ReferenceLogProbs.Compute(policy, heldOut, cancellation: _cancellation), ReferenceLogProbs.Compute(Sft, heldOut, cancellation: _cancellation));
         double[] implied = [.. heldOut.Select((_, i) => loss.Beta * ((double)p.Chosen[i] - r.Chosen[i] - ((double)p.Rejected[i] - r.Rejected[i])))];
-        policy.Weights.Free();
+        policy.Free();
         return new RewardCurvePoint(
             pairs.Length, heldOut.Length, WorldPipeline.BayesAccuracy(labels), RewardJudgement.Of(learned, labels), epoch, RewardJudgement.Of(implied, labels));
     }
@@ -222,7 +222,7 @@ internal sealed class ExperimentWorld
         {
             var (trained, tokenizer) = train();
             ModelFile.Save(folder, trained, tokenizer);
-            trained.Weights.Free();
+            trained.Free();
         }
         // Read again even now: a run that goes on later has the very same weights.
         return ModelFile.Load(folder, _backend);

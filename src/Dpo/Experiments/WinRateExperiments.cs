@@ -29,7 +29,7 @@ internal static class WinRateExperiments
             {
                 points.AddRange(At(policy, step));
             }
-        }).Weights.Free();
+        }).Free();
         return [.. points];
 
         IEnumerable<WinRatePoint> At(Transformer policy, int step) =>

@@ -22,6 +22,7 @@ public static class RunReport
         ("log-probs: chosen and rejected", ["logps/chosen", "logps/rejected"]),
         ("implicit rewards: chosen and rejected", ["rewards/chosen", "rewards/rejected"]),
         ("weights of the pairs' gradients, by quantile", [.. WeightQuantiles.Names]),
+        ("KL(policy || reference) of the next token, nats", [TokenStatistics.KlName]),
     ];
 
     /// <summary>Writes the report of some runs.</summary>

@@ -18,6 +18,9 @@ public sealed record DpoRunOptions
     /// <summary>Held-out pairs, measured before and after as eval_* in metrics.jsonl; null for none.</summary>
     public string? EvalData { get; init; }
 
+    /// <summary>Steps after which they are measured again, each time so many; 0 for before and after alone.</summary>
+    public int EvalEvery { get; init; }
+
     public required string Out { get; init; }
 
     public bool Resume { get; init; }
@@ -56,6 +59,7 @@ public sealed record DpoRunOptions
         Reference,
         Data,
         EvalData,
+        EvalEvery,
         Loss = Loss.ToString(),
         Sync,
         Training,
@@ -109,7 +113,7 @@ public static class DpoRun
         double? firstLoss = policyFingerprint == fingerprint && summary.Unpaired == 0 ? options.Loss.AtReference : null;
         var evaluation = folder.Train(
             policy, tokenizer, task, options.Training, firstLoss, log, cancellation, options.TensorBoard, options.Live,
-            heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)));
+            heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)), options.EvalEvery);
         log.Stage("examples for the report", 1);
         var start = reference == policy || moving is not null ? ModelFile.LoadWeights(referencePath, backend) : reference;
         var examples = RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed);
@@ -156,10 +160,28 @@ public static class DpoRun
         {
             log.Stage("held-out pairs", pairs.Count);
             var measured = PairEvaluation.Measure(policy, pairs, logProbs, options.Loss, options.TokenBudget, n => log.Advance(n), cancellation);
-            var tokens = TokenStatistics.Measure(policy, pairs, options.TokenBudget, cancellation);
+            var tokens = TokensOf(pairs);
             return double.IsFinite(measured.Loss)
                 ? [("eval_loss", measured.Loss), .. measured.Metrics.Concat(tokens.Metrics).Select(static m => ("eval_" + m.Name, m.Value))]
                 : throw new TrainingException($"the loss on {options.EvalData} is {measured.Loss}; try a smaller learning rate");
+        }
+
+        // Of a policy that serves as its own reference the weights at the start are not kept: they are read again, unless adapters left them as they are.
+        TokenStatistics TokensOf(IReadOnlyList<PreferencePair> pairs)
+        {
+            var kept = moving?.Model ?? (reference != policy || policy.Adapters is not null ? reference : null);
+            var beside = kept ?? ModelFile.LoadWeights(referencePath, backend);
+            try
+            {
+                return TokenStatistics.Measure(policy, pairs, options.TokenBudget, beside, cancellation);
+            }
+            finally
+            {
+                if (kept is null)
+                {
+                    beside.Free();
+                }
+            }
         }
 
         TokenRows<PreferencePair> ReadHeldOut(string path)

@@ -51,8 +51,8 @@ public sealed class MetricsFile : IDisposable
         Write(report.Step, [.. stage is null ? [] : Stage(stage), ("step", report.Step), ("epoch", report.Epoch), .. Boxed(report.Metrics)]);
 
     /// <summary>Figures of the model as it is after so many steps, which belong to no batch.</summary>
-    public void Write(int steps, IReadOnlyList<(string Name, double Value)> metrics) =>
-        Write(steps, [("step", steps), .. Boxed(metrics)]);
+    public void Write(int steps, IReadOnlyList<(string Name, double Value)> metrics, string? stage = null) =>
+        Write(steps, [.. stage is null ? [] : Stage(stage), ("step", steps), .. Boxed(metrics)]);
 
     public void Dispose() => _file.Dispose();
 

@@ -51,7 +51,7 @@ public static class RewardModelRun
         var (start, tokenizer) = ModelFile.Load(options.Model, backend, options.Tokenizer);
         RunChecks.RequireWhole(start, options.Model);
         var model = start.WithScalarHead();
-        start.Weights.Free(); // copied
+        start.Free(); // copied
         var data = new PreferenceDataOptions
         {
             MaxLength = Math.Min(options.MaxLength ?? int.MaxValue, model.Config.MaxPositions),

@@ -75,11 +75,12 @@ public sealed class RunFolder
     /// <param name="tensorBoard">Where a TensorBoard event file goes; null for none.</param>
     /// <param name="live">Told of every step; null for none.</param>
     /// <param name="evaluate">Measures the model; called before step 0 and after the last, each a line of metrics.jsonl. Null for nothing.</param>
+    /// <param name="evaluateEvery">Steps between further calls of it; 0 for none.</param>
     /// <returns>The measurement after the last step; empty where there is none.</returns>
     public IReadOnlyList<(string Name, double Value)> Train(
         Transformer model, ITokenizer tokenizer, ITrainingTask task, TrainingOptions options, double? firstLoss, IRunLog log,
         CancellationToken cancellation, string? tensorBoard = null, LiveReport? live = null,
-        Func<IReadOnlyList<(string Name, double Value)>>? evaluate = null)
+        Func<IReadOnlyList<(string Name, double Value)>>? evaluate = null, int evaluateEvery = 0)
     {
         if (options.Lora is not null)
         {
@@ -96,7 +97,7 @@ public sealed class RunFolder
             log.Note(run.TryResume(log.Note) ? $"resumed from {_checkpoints.PathOf(run.Step)}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
         WriteOptions(_folder, _options); // another run's checkpoint is refused by now
-        var before = run.Step == 0 ? evaluate?.Invoke() : null;
+        var before = IsMeasured(run.Step) ? evaluate?.Invoke() : null;
         using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step, run.Step > 0 ? _checkpoints.MetricsTail(run.Step) : []);
         if (metrics.Missing is { } missing)
         {
@@ -116,6 +117,10 @@ public sealed class RunFolder
                 board?.Write(report.Step, [("epoch", report.Epoch), .. report.Metrics]);
                 live?.Add(report.Step, report.Metrics);
                 log.Advance(report.Step + 1, ProgressLine.Of(report));
+                if (IsMeasured(run.Step) && run.Step < run.TotalSteps)
+                {
+                    MeasureBetween();
+                }
             },
             firstLoss, cancellation, () => metrics.Tail);
         if (options.MergeAdapters)
@@ -130,6 +135,25 @@ public sealed class RunFolder
         var after = evaluate();
         WriteEvaluation(after);
         return after;
+
+        bool IsMeasured(int steps) => steps == 0 || (evaluateEvery > 0 && steps % evaluateEvery == 0);
+
+        void MeasureBetween()
+        {
+            try
+            {
+                if (evaluate?.Invoke() is { } measured)
+                {
+                    WriteEvaluation(measured);
+                    log.Stage("training", run.TotalSteps);
+                    log.Advance(run.Step);
+                }
+            }
+            catch (OperationCanceledException)
+            {
+                // The run sees it next and saves its steps; when it is resumed from here, it is measured here.
+            }
+        }
 
         void WriteEvaluation(IReadOnlyList<(string Name, double Value)> measured)
         {

@@ -32,6 +32,9 @@ public sealed class MovingReference(
 {
     private readonly IReadOnlyList<PreferencePair>? _mismatched = loss.Inputs.HasFlag(LossInputs.Mismatched) ? MismatchedPairs.Of(pairs, positions) : null;
 
+    /// <summary>The reference as it is now.</summary>
+    public Transformer Model => reference;
+
     public IReadOnlyList<(string Name, DeviceBuffer Values)> State => [("reference", reference.Weights.Values)];
 
     public ReferenceLogProbs At(IReadOnlyList<int> batch) =>

@@ -82,6 +82,20 @@ public sealed class LoraAdapters
         };
     });
 
+    /// <summary>What a pass of the model gives without them: that of the model which they were put beside.</summary>
+    public T Without<T>(Func<T> pass)
+    {
+        try
+        {
+            _adapters.ForEach(static a => a.Projection.Adapter = null);
+            return pass();
+        }
+        finally
+        {
+            _adapters.ForEach(static a => a.Projection.Adapter = a.Adapter);
+        }
+    }
+
     /// <summary>Adds every adapter to the weights it stands beside, W += alpha / rank B A, and takes it off. The weights stay frozen.</summary>
     internal void Merge()
     {

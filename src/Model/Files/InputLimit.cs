@@ -19,6 +19,6 @@ internal sealed record InputLimit(int Bytes, int Tokens)
     /// <summary>tokenizer.json and its older layouts: those of vocabularies of 262,144 pieces have 33 MB and 2.6 million tokens.</summary>
     public static InputLimit Tokenizer { get; } = new(1 << 26, 1 << 22);
 
-    /// <summary>A line of a text or JSONL file, or a value of a list: a row of a million tokens of text.</summary>
-    public static InputLimit Line { get; } = new(1 << 24, 1 << 20);
+    /// <summary>A line of a text or JSONL file, or a value of a list: a row of a million tokens of text. Read, it takes some 35 times its bytes.</summary>
+    public static InputLimit Line { get; } = new(1 << 22, 1 << 18);
 }

@@ -18,6 +18,7 @@ public sealed class Transformer : Module
     private static readonly string[] s_residualProjections = ["o_proj.weight", "down_proj.weight", "c_proj.weight"];
 
     private readonly TransformerLayer[] _layers;
+    private readonly RotaryTable? _rotary; // null with learnt positions
     private readonly Tensor _embedding;
     private readonly Tensor? _positionEmbedding;
     private readonly Norm _norm;
@@ -42,8 +43,8 @@ public sealed class Transformer : Module
         else
         {
             var frequencies = RopeScaling.Frequencies(config.HeadSize, config.RopeTheta, config.RopeScaling);
-            var rotary = new RotaryTable(backend, config.MaxPositions, frequencies, config.RotaryInterleaved);
-            _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new LlamaLayer(config, Weights, i, rotary))];
+            _rotary = new RotaryTable(backend, config.MaxPositions, frequencies, config.RotaryInterleaved);
+            _layers = [.. Enumerable.Range(0, config.Layers).Select(i => new LlamaLayer(config, Weights, i, _rotary))];
         }
     }
 
@@ -165,6 +166,13 @@ public sealed class Transformer : Module
         var copy = new Transformer(Config, Backend);
         copy.Weights.CopyFrom(Weights);
         return copy;
+    }
+
+    /// <summary>Gives the weights' memory back, and all else that lives as long as the model but adapters.</summary>
+    public void Free()
+    {
+        Weights.Free();
+        _rotary?.Free(Backend);
     }
 
     /// <param name="tokens">Input ids [tokens].</param>

@@ -29,6 +29,13 @@ public sealed class RotaryTable
         backend.Upload(sines, Sines);
     }
 
+    /// <summary>Gives the buffers back.</summary>
+    public void Free(IBackend backend)
+    {
+        backend.Memory.Return(Cosines);
+        backend.Memory.Return(Sines);
+    }
+
     public int Positions { get; }
 
     public int HeadSize { get; }

@@ -93,7 +93,7 @@ internal static class TransformerClaims
         finally
         {
             optimiser.Free();
-            model.Weights.Free();
+            model.Free();
         }
     }
 
