@@ -11,6 +11,7 @@ internal sealed class RougeTests
     [TestCase("The cat, the cat; the DOG!", "the cat sat", 2.0 / 6, 2.0 / 3, 4.0 / 9)]
     [TestCase("a b c d e", "e d c b a", 1, 1, 0.2)]
     [TestCase("x a y b z", "a b", 0.4, 1, 4.0 / 7)]
+    [TestCase("a b", "a a a", 0.5, 1.0 / 3, 0.4)]
     [TestCase("3-step Übung", "3 step übung", 1, 1, 1)]
     [TestCase("one", "two", 0, 0, 0)]
     [TestCase("", "a", 0, 0, 0)]

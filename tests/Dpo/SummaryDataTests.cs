@@ -46,6 +46,14 @@ internal sealed class SummaryDataTests
         Assert.That(() => SummaryData.Read(path, least: 2), Throws.InstanceOf<InputException>().With.Message.Contains("too few rows, 1 of the 2"));
     }
 
+    [TestCase("scitldr_a_train.jsonl", 1992, 1992)]
+    [TestCase("scitldr_a_dev.jsonl", 619, 1453)]
+    public void SciTldrIsRead(string file, int texts, int summaries)
+    {
+        var rows = SummaryData.Read(Repository.Shared("data/summarisation/" + file));
+        Assert.That((rows.Length, rows.Sum(static r => r.Targets.Length)), Is.EqualTo((texts, summaries)));
+    }
+
     private string Write(string text)
     {
         File.WriteAllText(_folder.File("rows.jsonl"), text);

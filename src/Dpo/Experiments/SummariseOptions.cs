@@ -45,7 +45,7 @@ public sealed record SummariseOptions
 
     public double[] DpoBetas { get; init; } = [0.1, 0.5];
 
-    /// <summary>Sampling temperatures that answers are measured at.</summary>
+    /// <summary>Sampling temperatures that answers are measured at; 1, which the KL is measured at, must be among them.</summary>
     public double[] Temperatures { get; init; } = [0, 1];
 
     /// <summary>Held-out texts whose summaries are written out side by side.</summary>

@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace TinyDpo.Dpo;
 
 /// <summary>Tables of the summarisation experiment.</summary>
@@ -33,7 +35,7 @@ internal static class SummariseReport
             ExperimentReport.WithInterval([.. scores.Select(static s => s.Rouge1)], ExperimentReport.Number),
             ExperimentReport.WithInterval([.. scores.Select(static s => s.RougeL)], ExperimentReport.Number),
             ExperimentReport.Number(scores.Average(static s => s.OtherTexts.Estimate)),
-            scores.Average(static s => s.Words).ToString("0.0", System.Globalization.CultureInfo.InvariantCulture),
+            scores.Average(static s => s.Words).ToString("0.0", CultureInfo.InvariantCulture),
             run.First().Kl is null ? "" : ExperimentReport.Number(run.Average(static r => r.Kl!.Value.Estimate)),
             Rate(scores.Select(static s => s.BeatsHuman)),
             Rate(scores.Select(static s => (Interval?)s.BeatsSft)),
@@ -46,7 +48,7 @@ internal static class SummariseReport
         seeds.Any(static s => s is null) ? "" : ExperimentReport.WithInterval([.. seeds.Select(static s => s!.Value)], ExperimentReport.Percent);
 
     private static string Samples(SummaryRun[] runs, SummaryExample[] heldOut) => string.Join('\n', Enumerable.Range(0, runs[0].Shown.Length).Select(i =>
-        $"{i + 1}. line {heldOut[i].Line}\n" + string.Concat(runs.Select(run => $"   - {run.Name}: {OneLine(run.Shown[i])}\n"))));
+        $"{i + 1}. line {heldOut[i].Line}\n" + string.Concat(runs.Where(run => run.Shown[i] is not null).Select(run => $"   - {run.Name}: {OneLine(run.Shown[i]!)}\n"))));
 
     private static string OneLine(string text) => string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
 }

@@ -173,7 +173,7 @@ public sealed class SummariseRun
 
     private SummaryRun Judged(string method, string setting, Interval? kl, string?[][] answers) => new(
         method, setting, _seed, kl, [.. answers.Select((a, t) => _judge.Judge(_options.Temperatures[t], a, _opponents.Value[t]))],
-        [.. answers[0].Take(_options.Shown).Select(static a => a ?? "")]);
+        [.. answers[0].Take(_options.Shown)]);
 
     private int[][] Answer(Transformer policy, double temperature, ulong draw)
     {

@@ -15,8 +15,8 @@ internal sealed record SummaryScores(
 /// <summary>One method's results.</summary>
 /// <param name="Kl">KL to SFT's model in nats a summary, at temperature 1; null for what is no policy.</param>
 /// <param name="Scores">By temperature.</param>
-/// <param name="Shown">The first answers at the first temperature.</param>
-internal sealed record SummaryRun(string Method, string Setting, ulong Seed, Interval? Kl, SummaryScores[] Scores, string[] Shown)
+/// <param name="Shown">The first answers at the first temperature; null where there is none.</param>
+internal sealed record SummaryRun(string Method, string Setting, ulong Seed, Interval? Kl, SummaryScores[] Scores, string?[] Shown)
 {
     public string Name => $"{Method} {Setting}".Trim();
 }
