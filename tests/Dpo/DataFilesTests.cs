@@ -68,7 +68,7 @@ public class DataFilesTests
         }
         var bomb = Packed(new byte[1 << 26]);
         Assert.That(bomb, Has.Length.LessThan(1 << 17));
-        Assert.That(() => Read("bomb.gz", bomb), Throws.TypeOf<InputException>().With.Message.Contains("unpacks to more than 200 times its size"));
+        Assert.That(() => Read("bomb.gz", bomb), Throws.TypeOf<InputException>().With.Message.Contains("bomb.gz, line 1: is longer than"));
         bomb = Packed(Encoding.UTF8.GetBytes(new string('\n', 1 << 26)));
         Assert.That(() => Read("bomb.gz", bomb), Throws.TypeOf<InputException>().With.Message.Contains("unpacks to more than 200 times its size"));
     }

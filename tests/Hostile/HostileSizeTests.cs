@@ -106,7 +106,7 @@ public class HostileSizeTests
                 {
                 }
             },
-            name, "line 2", "longer than 16777216 bytes");
+            name, "line 2", $"longer than {InputLimit.Line.Bytes} bytes");
     }
 
     /// <summary>The longest line that is taken, and the file with the most names: within the memory too.</summary>
