@@ -186,7 +186,7 @@ internal sealed class BadInputTests
         string[] overflowing = ["--loss", "sppo_hard", "--beta", sizeof(Real) == 4 ? "1e-25" : "1e-200"];
         string[] steep = ["--loss", "sppo_hard", "--beta", sizeof(Real) == 4 ? "1e-15" : "1e-100"];
         Fails(["score", .. models, .. overflowing], _pairs, "line 1", "loss is not finite", "another --beta");
-        Fails(["explain", "--json", .. models, .. overflowing], _pairs, "line 1", "loss is not finite", "another --beta");
+        Fails(["explain", "--json", .. models, .. overflowing], _pairs, "line 1", "is not finite", "another --beta");
         Fails(["dpo", "--model", _model, "--data", _pairs, "--out", _folder.File("begun"), .. overflowing], "step 0", "another --loss or --beta");
         Fails(["explain", "--json", .. models, .. steep, "--learning-rate", "1000"], _pairs, "line 1", "is not finite", "smaller --learning-rate");
     }

@@ -21,8 +21,48 @@ public sealed record LossCase(string Text, LossSettings Settings)
         .. Settings.WithoutWeight ? new[] { "--no-weight" } : [],
     ]);
 
-    /// <summary>Every loss, each with its parameters, divergences and modifiers.</summary>
-    public static IEnumerable<LossCase> All()
+    /// <summary>Every loss with its parameters, and with every combination of divergence and modifiers that it goes together with.</summary>
+    public static IEnumerable<LossCase> All() => Chosen().Concat(Combinations(null)).DistinctBy(static c => c.ToString());
+
+    /// <summary>Every loss with every combination of divergence and modifiers that the catalogue allows.</summary>
+    /// <param name="tailWeight">LD-DPO's alpha; null for the losses without it.</param>
+    public static IEnumerable<LossCase> Combinations(double? tailWeight)
+    {
+        var numbers = tailWeight is { } alpha ? new Dictionary<LossParameter, double> { [LossParameter.TailWeight] = alpha } : [];
+        return
+            from name in LossCatalog.Names
+            from divergence in LossCatalog.Divergences
+            from sums in new[] { false, true }
+            from referenceFree in new[] { false, true }
+            from weighted in new[] { false, true }
+            from withoutWeight in new[] { false, true }
+            let settings = new LossSettings
+            {
+                Numbers = numbers,
+                Divergence = divergence == LossCatalog.Divergences[0] ? null : divergence,
+                Means = sums ? false : null,
+                ReferenceFree = referenceFree,
+                Weighted = weighted,
+                WithoutWeight = withoutWeight,
+            }
+            where IsAllowed(name, settings)
+            select new LossCase(name, settings);
+    }
+
+    private static bool IsAllowed(string name, LossSettings settings)
+    {
+        try
+        {
+            _ = LossCatalog.Create(name, settings);
+            return true;
+        }
+        catch (LossException)
+        {
+            return false;
+        }
+    }
+
+    private static IEnumerable<LossCase> Chosen()
     {
         var (beta, smoothing) = (LossParameter.Beta, LossParameter.LabelSmoothing);
         foreach (var name in LossCatalog.Names)
@@ -49,17 +89,12 @@ public sealed record LossCase(string Text, LossSettings Settings)
         yield return Of("sigmoid:0.5,bco_pair:2,sft:0.25", (beta, 0.3));
         foreach (var name in s_scored)
         {
-            foreach (var divergence in LossCatalog.Divergences)
-            {
-                yield return new LossCase(name, new LossSettings { Divergence = divergence });
-            }
+            yield return new LossCase(name, new LossSettings { Divergence = "reverse_kl" });
             yield return new LossCase(name, new LossSettings
             {
                 Divergence = "alpha",
                 Numbers = new Dictionary<LossParameter, double> { [LossParameter.DivergenceAlpha] = 1.25 },
             });
-            yield return new LossCase(name, new LossSettings { ReferenceFree = true });
-            yield return new LossCase(name, new LossSettings { Weighted = true });
         }
         yield return new LossCase("sigmoid", new LossSettings
         {
@@ -67,16 +102,8 @@ public sealed record LossCase(string Text, LossSettings Settings)
             Numbers = new Dictionary<LossParameter, double> { [beta] = 1, [smoothing] = 0.2 },
         });
         var withoutWeight = new LossSettings { WithoutWeight = true };
-        yield return new LossCase("sigmoid", withoutWeight);
         yield return new LossCase("sigmoid", withoutWeight with { Divergence = "js", Numbers = new Dictionary<LossParameter, double> { [beta] = 1 } });
         yield return new LossCase("sigmoid:2,sft", withoutWeight with { Weighted = true });
-        foreach (var name in new[] { "ipo", "sigmoid_norm" })
-        {
-            yield return new LossCase(name, new LossSettings { Means = false });
-            yield return new LossCase(name, new LossSettings { Means = true, ReferenceFree = true });
-        }
-        yield return new LossCase("aot", new LossSettings { ReferenceFree = true });
-        yield return new LossCase("simpo", new LossSettings { Weighted = true });
         yield return new LossCase("sigmoid,sft:0.5", new LossSettings { Weighted = true });
 
         static LossCase Of(string text, params (LossParameter Parameter, double Value)[] numbers) =>
@@ -107,7 +134,7 @@ public sealed record LossBatch(
 
     /// <summary>
     /// Log-ratios of opposite sign, up to 20 each, so margins from -40 to 40 before beta; then others whose sum is not 0; and 0 and 0. No two
-    /// are equal within a batch, so that ranks are unique.
+    /// ratios, and no two log-probs, are equal within a batch, so that ranks are unique with a reference and without.
     /// </summary>
     public static LossBatch Margins { get; } = FromRatios(
     [
@@ -133,7 +160,7 @@ public sealed record LossBatch(
     /// <summary>A policy at the given log-ratios from a reference of log-probs about -60, or the offset exactly.</summary>
     public static LossBatch FromRatios((double Chosen, double Rejected)[] ratios, double? offset = null)
     {
-        double[] reference = [.. ratios.Select((_, i) => offset ?? (-60 - (0.375 * i)))];
+        double[] reference = [.. ratios.Select((_, i) => offset ?? (-60 - (0.3828125 * i)))];
         double[] other = [.. ratios.Select((_, i) => offset ?? (-75 + (0.6328125 * i)))];
         return new LossBatch(
             [.. ratios.Zip(reference, static (r, x) => x + r.Chosen)], [.. ratios.Zip(other, static (r, x) => x + r.Rejected)], reference, other,

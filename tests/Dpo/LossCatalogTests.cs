@@ -28,6 +28,21 @@ public class LossCatalogTests
         Assert.That(LossCatalog.Create("sigmoid", With(LossParameter.TailWeight, 0.25)).TailWeight, Is.EqualTo(0.25));
     }
 
+    /// <summary>What is tested of losses is all that the catalogue allows: these are among it.</summary>
+    [Test]
+    public void EveryAllowedCombinationIsACase()
+    {
+        var cases = LossCase.All().Concat(LossCase.Combinations(0.25)).Select(static c => c.ToString()).ToList();
+        Assert.That(cases, Is.Unique);
+        Assert.That(cases, Is.SupersetOf(LossCatalog.Names));
+        Assert.That(cases, Is.SupersetOf(new[]
+        {
+            "apo_zero --wpo", "apo_zero_unpaired --reference-free --wpo", "dpop --wpo", "alphapo --wpo", "aot_unpaired --reference-free",
+            "ipo --f-divergence alpha --reduction sum --reference-free --wpo", "sigmoid --f-divergence forward_kl --wpo --no-weight",
+            "dpop --ld-alpha 0.25 --wpo", "unlikelihood --ld-alpha 0.25", "aot_unpaired --ld-alpha 0.25 --reference-free",
+        }));
+    }
+
     /// <summary>The text names a run's checkpoints: another loss or number must give another.</summary>
     [Test]
     public void EveryLossHasItsOwnText() =>

@@ -85,7 +85,7 @@ public class LossTests
         static bool DependsOnThePair(LossCase c) =>
             c.Settings.ReferenceFree || c.Settings.Weighted || c.Text.Contains("sft") || c.Settings.Numbers.ContainsKey(LossParameter.RpoAlpha)
             || c.Text is "simpo" or "alphapo" or "cpo" or "orpo" or "unlikelihood"
-            || (c.Text is "ipo" or "sigmoid_norm" && c.Settings.Divergence is "forward_kl" or "js" or "alpha"); // a score that is not 0, by length
+            || (c.Text is "ipo" or "sigmoid_norm" && c.Settings.Means != false && c.Settings.Divergence is "forward_kl" or "js" or "alpha"); // a score that is not 0, by length
     }
 
     /// <summary>Micro-batches know the batch that they are part of: a mean over tokens is that of the whole batch.</summary>

@@ -5,6 +5,9 @@ namespace TinyDpo.Tests;
 /// <summary>The losses once more, as plain formulas in double with their derivatives worked out by hand; independent of the engine.</summary>
 internal static class PlainLoss
 {
+    // Beyond it a divergence's score is flat: docs/losses.md.
+    private const double MostExponent = 40;
+
     /// <summary>The loss of each pair and the derivatives of their sum by the log-probs of the policy.</summary>
     public static (double[] Loss, double[] ByChosen, double[] ByRejected) Evaluate(LossCase c, LossBatch batch)
     {
@@ -131,17 +134,17 @@ internal static class PlainLoss
 
         double Score(double x) => c.Settings.Divergence switch
         {
-            "forward_kl" => -Math.Exp(-x),
+            "forward_kl" => -Math.Exp(Math.Min(-x, MostExponent)),
             "js" => -Softplus(-x),
-            "alpha" => Math.Exp((DivergenceAlpha() - 1) * x) / (DivergenceAlpha() - 1),
+            "alpha" => Math.Exp(Math.Min((DivergenceAlpha() - 1) * x, MostExponent)) / (DivergenceAlpha() - 1),
             _ => x,
         };
 
         double ScoreSlope(double x) => c.Settings.Divergence switch
         {
-            "forward_kl" => Math.Exp(-x),
+            "forward_kl" => -x < MostExponent ? Math.Exp(-x) : 0,
             "js" => Sigmoid(-x),
-            "alpha" => Math.Exp((DivergenceAlpha() - 1) * x),
+            "alpha" => (DivergenceAlpha() - 1) * x < MostExponent ? Math.Exp((DivergenceAlpha() - 1) * x) : 0,
             _ => 1,
         };
     }

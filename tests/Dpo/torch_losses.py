@@ -19,16 +19,21 @@ torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
 
 
+def bounded_exp(x):
+    """Flat beyond 40, as docs/losses.md has it."""
+    return torch.exp(torch.clamp(x, max=40.0))
+
+
 def scores_of(ratio, case):
     """f'(t) without its constants, for log t."""
     divergence = case.get("f_divergence", "reverse_kl")
     if divergence == "forward_kl":
-        return -torch.exp(-ratio)
+        return -bounded_exp(-ratio)
     if divergence == "js":
         return F.logsigmoid(ratio)
     if divergence == "alpha":
         power = case.get("f-alpha", 0.5) - 1
-        return torch.exp(power * ratio) / power
+        return bounded_exp(power * ratio) / power
     return ratio
 
 
