@@ -59,6 +59,13 @@ internal sealed class DeviceFlags
         return (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, backend is CpuBackend cpu ? cpu.MeasurePeak() : null);
     }
 
+    /// <summary>What stands in for the device where nothing is computed.</summary>
+    public DryBackend Dry(ParseResult parsed)
+    {
+        using var backend = Open(parsed);
+        return new DryBackend(backend.Name, backend.BatchInvariant, backend.HasSlidingWindow);
+    }
+
     /// <summary>Threads of this machine that compute; 1 where a card does.</summary>
     /// <exception cref="UsageException">The variable that stands in for --threads holds no number of threads.</exception>
     public int Threads(ParseResult parsed) =>

@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using TinyDpo.Cli;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
+using TinyDpo.Models;
 
 namespace TinyDpo.Tests;
 
@@ -117,6 +118,36 @@ internal sealed partial class TrainingCommandsTests
         Assert.That(Directory.Exists(run), Is.False);
         CommandLineRun.Of([.. arguments, "--quiet"]).Succeeded();
         CommandLineRun.Of([.. arguments, "--resume"]).AssertFails(CommandLine.BadUsage, "--resume has no effect with --dry-run");
+    }
+
+#if !DOUBLE
+    [Test]
+    public void ADryRunRefusesWhatTheDeviceDoes()
+    {
+        var model = TinyModelFolder.Save(_folder.File("mistral"));
+        var config = File.ReadAllText(Path.Combine(model, "config.json"));
+        File.WriteAllText(Path.Combine(model, "config.json"), config.Replace("LlamaForCausalLM", "MistralForCausalLM").Replace("\"llama\"", "\"mistral\"")
+            .Replace("\"vocab_size\"", "\"sliding_window\": 2, \"vocab_size\""));
+        string[] arguments = ["dpo", "--model", model, "--data", _pairs, "--out", _folder.File("mistral run"), "--dry-run"];
+        CommandLineRun.Of([.. arguments, "--device", "sim"]).AssertFails(CommandLine.Failure, "sliding_window", "--device sim has no attention within a window");
+        Assert.That(CommandLineRun.Of(arguments).ExitCode, Is.Zero);
+    }
+#endif
+
+    /// <summary>Where stderr is no terminal too, of which notes and progress are not worth a line.</summary>
+    [Test]
+    public void WhatAResumedRunHasLostIsSaid()
+    {
+        var run = _folder.File("lossy");
+        string[] arguments = ["sft", "--model", _model, "--data", _pairs, "--out", run, "--batch-size", "4", "--epochs", "2", "--checkpoint-every", "4"];
+        Assert.That(CommandLineRun.Of(arguments).Error, Is.Empty);
+        var (metrics, checkpoint) = (Path.Combine(run, "metrics.jsonl"), Path.Combine(run, "checkpoint-4"));
+        File.WriteAllLines(metrics, File.ReadAllLines(metrics).Where(static (_, i) => i != 1));
+        File.Delete(Path.Combine(checkpoint, "metrics-tail.jsonl"));
+        Checksums.Write(checkpoint);
+        Assert.That(
+            CommandLineRun.Of([.. arguments, "--resume"]).Error, Does.StartWith("tinydpo: warning: ").And.Contain($"{metrics} lacks the lines of steps 1,"));
+        CommandLineRun.Of([.. arguments, "--resume", "--quiet"]).Succeeded();
     }
 
     [TestCase("dpo")]

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using System.Xml.Linq;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
@@ -41,6 +42,29 @@ internal sealed class DemoRunTests
         Assert.That(options.GetProperty("Dpo").GetProperty("BatchSize").GetInt32(), Is.EqualTo(8));
     }
 
+    /// <summary>As long as the real one: what a page holds of a run does not grow with its steps.</summary>
+    [Test]
+    public void ItsPageIsUnderTwoMegabytesAndChromiumDrawsIt()
+    {
+        var run = _folder.File("demo");
+        DemoRun.Run(Tiny(run) with { HeldOut = 32 }, _backend, IRunLog.Silent);
+        LengthenTo(5250, "sft", Path.Combine(run, MetricsFile.Name));
+        LengthenTo(563, "dpo", Path.Combine(run, MetricsFile.Name));
+        RunReport.Write([run], _folder.File("demo/report.html"), _backend);
+        Assert.That(new FileInfo(_folder.File("demo/report.html")).Length, Is.InRange(100_000, 2_000_000));
+
+        using var page = new ChromiumPage(_folder.File("demo/report.html"));
+        Assert.That((int)page.Evaluate("document.querySelectorAll('figure').length")!, Is.GreaterThan(LossCatalog.Names.Count));
+        Assert.That((bool)page.Evaluate("[...document.querySelectorAll('svg')].every(s => s.getBoundingClientRect().height > 50)")!, Is.True);
+        Assert.That((bool)page.Evaluate("document.documentElement.scrollWidth <= innerWidth")!, Is.True, "nothing stands out to the right");
+        const string mark = "[...document.querySelectorAll('figure')].find(f => f.textContent.includes('KL(policy')).querySelector('.mark:last-child')";
+        const string tip = $"getComputedStyle({mark}.querySelector('.tip')).visibility";
+        Assert.That((string?)page.Evaluate(tip), Is.EqualTo("hidden"));
+        page.PointAt(mark + ".firstElementChild");
+        Assert.That((string?)page.Evaluate(tip), Is.EqualTo("visible"));
+        Assert.That(page.Complaints, Is.Empty);
+    }
+
     /// <summary>A second run that is stopped leaves nothing of the first one's beside its own.</summary>
     [Test]
     public void AStoppedRunLeavesNothingOfTheOneBefore()
@@ -77,7 +101,18 @@ internal sealed class DemoRunTests
         Assert.That(Directory.EnumerateFileSystemEntries(_folder.File("other")), Is.EqualTo(new[] { left }));
     }
 
-    internal static DemoOptions Tiny(string folder) => new()
+    // Repeats a stage's last step.
+    private static void LengthenTo(int steps, string stage, string metrics)
+    {
+        var last = JsonNode.Parse(File.ReadLines(metrics).Last(line => line.Contains($"\"{stage}\"", StringComparison.Ordinal) && line.Contains("\"loss\"", StringComparison.Ordinal)))!;
+        File.AppendAllLines(metrics, Enumerable.Range((int)last["step"]! + 1, steps).Select(step =>
+        {
+            last["step"] = step;
+            return last.ToJsonString();
+        }));
+    }
+
+    private static DemoOptions Tiny(string folder) => new()
     {
         Out = folder,
         Seed = 7,

@@ -45,12 +45,12 @@ public class RunTests
         Assert.That(lines, Has.Length.EqualTo(Steps));
         foreach (var (line, step) in lines.Select(static (l, i) => (l, i)))
         {
-            Assert.That(line.Keys, Is.EquivalentTo(new[]
-            {
+            Assert.That(line.Keys, Is.EquivalentTo((string[])
+            [
                 "step", "epoch", "loss", "rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies", "logps/chosen",
-                "logps/rejected", "weights/p5", "weights/p25", "weights/p50", "weights/p75", "weights/p95", "grad_norm", "learning_rate", "tokens", "num_tokens", "tokens/s",
+                "logps/rejected", "weights/p5", "weights/p25", "weights/p50", "weights/p75", "weights/p95", .. WeightHistogram.Names, "grad_norm", "learning_rate", "tokens", "num_tokens", "tokens/s",
                 "mfu",
-            }));
+            ]));
             Assert.That(line["step"], Is.EqualTo(step));
             Assert.That(line["epoch"], Is.EqualTo((step + 1) / 3.0));
             Assert.That(line["num_tokens"], Is.EqualTo(lines[..(step + 1)].Sum(static l => l["tokens"])));

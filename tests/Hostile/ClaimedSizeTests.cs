@@ -33,6 +33,19 @@ public class ClaimedSizeTests
         AssertRefusedWithoutMemory(() => ModelFile.LoadWeights(_folder.File("model"), _backend), tensor);
     }
 
+    /// <summary>No weight says how many positions a rotary model has.</summary>
+    [Test]
+    public void PositionsThatNoSequenceReachesTakeNoMemory()
+    {
+        Claim("model/config.json", ("max_position_embeddings", 1 << 24));
+        var managed = GC.GetAllocatedBytesForCurrentThread();
+        var (model, tokenizer) = ModelFile.Load(_folder.File("model"), _backend);
+        Generator.Sample(model, [tokenizer.Encode("the film")], new GenerationOptions { MaxTokens = 4 });
+        Assert.That(model.Config.MaxPositions, Is.EqualTo(1 << 24));
+        Assert.That(_backend.Memory.Bytes, Is.LessThan(10_000_000));
+        Assert.That(GC.GetAllocatedBytesForCurrentThread() - managed, Is.LessThan(50_000_000));
+    }
+
     [Test]
     public void AnAdapterOfALargerRankThanItsWeightsTakesNoMemory()
     {

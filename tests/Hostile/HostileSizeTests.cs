@@ -109,6 +109,15 @@ public class HostileSizeTests
             name, "line 2", $"longer than {InputLimit.Line.Bytes} bytes");
     }
 
+    [Test]
+    public void LinesThatEndInACarriageReturnAloneAreRefused()
+    {
+        File.WriteAllText(_folder.File("x.txt"), "windows\r\nunix\nold\rmac\r");
+        Assert.That(
+            () => TextLines.Read(_folder.File("x.txt")).ToList(), Throws.TypeOf<InputException>().With.Message.Contains("line 3: holds a carriage return"));
+        Assert.That(TextLines.Read(_folder.File("x.txt")).Take(2).Select(static l => l.Text), Is.EqualTo(new[] { "windows", "unix" }));
+    }
+
     /// <summary>The longest line that is taken, and the file with the most names: within the memory too.</summary>
     [Test]
     public void WhatIsJustAllowedIsReadInBoundedMemory()

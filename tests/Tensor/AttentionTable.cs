@@ -42,7 +42,7 @@ internal static class AttentionTable
                     Op = nameof(RotaryOp),
                     Inputs = [Shape.Matrix(tokens, heads * headSize)],
                     Terms = 2,
-                    Build = (backend, x) => Rotary(x[0], OpTable.Index(backend, positions), new RotaryTable(backend, 8, RopeScaling.Frequencies(headSize, 10000, null), interleaved)),
+                    Build = (backend, x) => Rotary(x[0], OpTable.Index(backend, positions), new RotaryTable(backend, 8, RopeScaling.Frequencies(headSize, 10000, null), interleaved).Reserve(8)),
                     Reference = x => Rotate(x[0], positions, heads, headSize, interleaved),
                 };
             }

@@ -16,7 +16,7 @@ internal static class ReportCommand
         {
             var folders = parsed.GetRequiredValue(runs);
             var path = parsed.GetValue(file) ?? Path.Combine(folders[0], RunReport.FileName);
-            if (Path.GetExtension(path) is not (".html" or ".htm"))
+            if (Path.GetExtension(path).ToLowerInvariant() is not (".html" or ".htm"))
             {
                 throw new UsageException($"--out takes the name of an .html file, not '{path}': what else a run's folder holds is not overwritten");
             }

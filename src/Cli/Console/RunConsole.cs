@@ -11,7 +11,7 @@ internal static class RunConsole
     {
         if (quiet || Console.IsErrorRedirected)
         {
-            return work(IRunLog.Silent);
+            return work(quiet ? IRunLog.Silent : new WarningLog());
         }
         // Detected, it would be no: Spectre asks whether stdout, of which this is independent, is a terminal.
         var stderr = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(Console.Error), Interactive = InteractionSupport.Yes });
@@ -22,6 +22,24 @@ internal static class RunConsole
                 new TaskDescriptionColumn { Alignment = Justify.Left }, new ProgressBarColumn { Width = 16 }, new PercentageColumn(),
                 new ClockColumn(), new DetailColumn())
             .Start(context => work(new ProgressLog(stderr, context)));
+    }
+
+    /// <summary>Where stderr is a file: no bars and no notes in it, but what was lost.</summary>
+    private sealed class WarningLog : IRunLog
+    {
+        public void Stage(string name, int total)
+        {
+        }
+
+        public void Advance(int done, string? detail = null)
+        {
+        }
+
+        public void Note(string line)
+        {
+        }
+
+        public void Warn(string line) => Console.Error.WriteLine($"tinydpo: warning: {line}");
     }
 
     private sealed class ProgressLog(IAnsiConsole stderr, ProgressContext context) : IRunLog

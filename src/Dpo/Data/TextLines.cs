@@ -15,7 +15,11 @@ internal static class TextLines
         foreach (var (line, bytes) in InputLines.Read(path))
         {
             var text = Decode(bytes.Span, path, line);
-            yield return (line, (line == 1 ? text.TrimStart('\uFEFF') : text).TrimEnd('\r'));
+            text = line == 1 ? text.TrimStart('\uFEFF') : text;
+            text = text.EndsWith('\r') ? text[..^1] : text;
+            yield return text.Contains('\r')
+                ? throw new InputException(path, $"line {line}", "holds a carriage return", "end lines with a line feed")
+                : (line, text);
         }
     }
 

@@ -17,6 +17,9 @@ public interface IRunLog
     /// <summary>A line worth keeping.</summary>
     void Note(string line);
 
+    /// <summary>A line that whoever reads the output must not miss: something was lost.</summary>
+    void Warn(string line) => Note(line);
+
     private sealed class SilentLog : IRunLog
     {
         public void Stage(string name, int total)

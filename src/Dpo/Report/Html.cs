@@ -13,6 +13,9 @@ internal static class Html
     /// <summary>A coordinate.</summary>
     public static string Pixels(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
 
+    /// <summary>How much of a colour shows, from 0 to 1.</summary>
+    public static string Opacity(double value) => value.ToString("0.##", CultureInfo.InvariantCulture);
+
     /// <summary>A number to read, with four digits.</summary>
     public static string Number(double value) => value.ToString("G4", CultureInfo.InvariantCulture);
 }

@@ -14,7 +14,7 @@ internal static class ReportStyle
     private const string Standing = """
         <!DOCTYPE html>
         <html lang="en"><head><meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>
-        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
+        <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"/>
         <title>TinyDpo report</title><link rel="icon" href="data:,"/><style>
         :root { color-scheme: light dark; --back: #fff; --text: #1c1e21; --soft: #5c6470; --line: #dde1e6; --up: 33 102 172; --down: 214 96 20;
           --c0: #1f6fb4; --c1: #c9510c; --c2: #23824a; --c3: #8a4fb0; --c4: #a3303f; --c5: #7a6a10; --c6: #0d7c82; --c7: #b8387f; --c8: #5c6470; }
@@ -31,6 +31,7 @@ internal static class ReportStyle
         .s0 { stroke: var(--c0); color: var(--c0); } .s1 { stroke: var(--c1); color: var(--c1); } .s2 { stroke: var(--c2); color: var(--c2); }
         .s3 { stroke: var(--c3); color: var(--c3); } .s4 { stroke: var(--c4); color: var(--c4); } .s5 { stroke: var(--c5); color: var(--c5); }
         .s6 { stroke: var(--c6); color: var(--c6); } .s7 { stroke: var(--c7); color: var(--c7); } .s8 { stroke: var(--c8); color: var(--c8); }
+        .cell { fill: var(--c0); } .band { fill: transparent; stroke: none; } .mark:hover .band, .mark:focus .band { stroke: currentColor; }
         .mark circle { fill: currentColor; } .mark:hover circle, .mark:focus circle { r: 5px; } .mark:focus { outline: none; }
         .tip { visibility: hidden; fill: var(--text); font-size: 12px; stroke: var(--back); stroke-width: 4px; paint-order: stroke; }
         .mark:hover .tip, .mark:focus .tip { visibility: visible; }

@@ -22,7 +22,7 @@ public static class RunReport
         ("log-probs: chosen and rejected", ["logps/chosen", "logps/rejected"]),
         ("implicit rewards: chosen and rejected", ["rewards/chosen", "rewards/rejected"]),
         ("weights of the pairs' gradients, by quantile", [.. WeightQuantiles.Names]),
-        ("KL(policy || reference) of the next token, nats", [TokenStatistics.KlName]),
+        ("mean KL(policy || reference) of the next token, over the completions' tokens, nats", [TokenStatistics.KlName]),
     ];
 
     /// <summary>Writes the report of some runs.</summary>
@@ -73,11 +73,25 @@ public static class RunReport
     private static void Training(StringBuilder html, List<MetricSeries> series)
     {
         var runs = series.Select(static s => s.Run).Distinct().Count();
-        var charts = series.Where(static s => !s_notDrawn.Contains(s.Metric)).GroupBy(static s => (s.Stage, Title: TitleOf(s.Metric)));
+        var charts = series.Where(static s => !s_notDrawn.Contains(s.Metric) && !WeightHistogram.Names.Contains(s.Metric)).GroupBy(static s => (s.Stage, Title: TitleOf(s.Metric)));
         var drawn = charts.Select(chart => LineChart.Draw(
             chart.Key.Stage is null ? chart.Key.Title : $"{chart.Key.Stage}: {chart.Key.Title}", "step", [.. chart.Select(s => new ChartLine(runs > 1 ? $"{s.Run} {s.Metric}" : s.Metric, s.Points))], Marks));
         Section(html, "training", "Training", "Marks show their values under the pointer and with Tab. Long runs are drawn as means of neighbouring steps.",
-            series.Count > 0 ? [$"<div class=\"charts\">{string.Concat(drawn)}</div>"] : [], "No step has been made yet.");
+            series.Count > 0 ? [$"<div class=\"charts\">{string.Concat(drawn.Concat(WeightStrips(series, runs > 1)))}</div>"] : [], "No step has been made yet.");
+    }
+
+    // Histograms cannot be overlaid: each run has a chart of its own.
+    private static IEnumerable<string> WeightStrips(List<MetricSeries> series, bool named)
+    {
+        foreach (var bins in series.Where(static s => WeightHistogram.Names.Contains(s.Metric)).GroupBy(static s => (s.Run, s.Stage)))
+        {
+            var points = bins.OrderBy(static b => b.Metric, StringComparer.Ordinal).Select(static b => b.Points).ToList();
+            var steps = points.Count < WeightHistogram.Bins ? 0 : points.Min(static p => p.Count);
+            yield return HeatStrip.Draw(
+                $"{(bins.Key.Stage is null ? "" : bins.Key.Stage + ": ")}weights of the pairs' gradients over beta, histogram{(named ? $", {bins.Key.Run}" : "")}", "step",
+                "share of the step's pairs: the stronger the colour, the more (as its square root)",
+                [.. Enumerable.Range(0, steps).Select(i => (points[0][i].X, points.Select(p => p[i].Y).ToArray()))]);
+        }
     }
 
     // What is measured on held-out pairs is called eval_NAME, and drawn apart from NAME.

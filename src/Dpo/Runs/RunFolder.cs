@@ -94,14 +94,14 @@ public sealed class RunFolder
         var run = new TrainingRun(model, task, options, _checkpoints);
         if (_resume)
         {
-            log.Note(run.TryResume(log.Note) ? $"resumed from {_checkpoints.PathOf(run.Step)}" : $"{_folder} holds no checkpoint: starting at step 0");
+            log.Note(run.TryResume(log.Warn) ? $"resumed from {_checkpoints.PathOf(run.Step)}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
         WriteOptions(_folder, _options); // another run's checkpoint is refused by now
         var before = IsMeasured(run.Step) ? evaluate?.Invoke() : null;
         using var metrics = new MetricsFile(PathOf(MetricsFile.Name), run.Step, run.Step > 0 ? _checkpoints.MetricsTail(run.Step) : []);
         if (metrics.Missing is { } missing)
         {
-            log.Note($"{PathOf(MetricsFile.Name)} lacks the lines of steps {missing}, and the checkpoint holds those of its last {MetricsFile.TailSteps} steps alone");
+            log.Warn($"{PathOf(MetricsFile.Name)} lacks the lines of steps {missing}, and the checkpoint holds those of its last {MetricsFile.TailSteps} steps alone");
         }
         using var board = tensorBoard is null ? null : new TensorBoardFile(tensorBoard, run.Step);
         live?.AddLines(metrics.Kept);

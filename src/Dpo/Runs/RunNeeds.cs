@@ -34,9 +34,10 @@ public sealed record RunNeeds(
     /// <summary>Walks through a run.</summary>
     /// <param name="run">The run, with DryRun set, on the backend that it is given.</param>
     /// <param name="threads">Of the CPU's kernels.</param>
-    public static RunNeeds Of(Func<IBackend, TrainingResult> run, int threads)
+    /// <param name="device">The device that the run is meant for; null for the CPU.</param>
+    public static RunNeeds Of(Func<IBackend, TrainingResult> run, int threads, DryBackend? device = null)
     {
-        using var dry = new DryBackend();
+        using var dry = device ?? new DryBackend();
         var needs = run(new MeasuredBackend(dry)).Needs ?? throw new InvalidOperationException("the run was not a dry one");
         return needs with
         {

@@ -34,7 +34,7 @@ public sealed class DpoTask(
             metrics.Add(input.Policy, input.Reference, input.Lengths);
             share.Backward();
         }
-        return new BatchResult([("loss", total), .. metrics.Means()], all.Sum(PreferencePairs.Tokens))
+        return new BatchResult([("loss", total), .. metrics.Means(), .. metrics.Weights()], all.Sum(PreferencePairs.Tokens))
         {
             // Adapters beside frozen weights need another number.
             Flops = policy.Trained == policy.Weights ? StepFlops.Needed(policy.Config, all) : null,

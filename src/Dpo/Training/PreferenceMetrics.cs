@@ -1,6 +1,6 @@
 namespace TinyDpo.Dpo;
 
-/// <summary>The metrics of preference pairs, under the names that TRL logs, and the quantiles of their weights.</summary>
+/// <summary>The metrics of preference pairs, under the names that TRL logs, and the spread of their weights.</summary>
 /// <param name="beta">Turns log-ratios into implicit rewards: r(x, y) = beta log(pi(y | x) / pi_ref(y | x)), up to a function of x.</param>
 public sealed class PreferenceMetrics(double beta)
 {
@@ -53,6 +53,9 @@ public sealed class PreferenceMetrics(double beta)
             .. Pairs > 0 ? WeightQuantiles.Of(_weights) : None,
         ];
     }
+
+    /// <summary>The histogram of the pairs' weights; nothing where every row is unpaired.</summary>
+    public IEnumerable<(string Name, double Value)> Weights() => Pairs > 0 ? WeightHistogram.Of(_weights, beta) : None;
 
     private static IEnumerable<(string Name, double Value)> None => [];
 }

@@ -4,16 +4,18 @@ namespace TinyDpo.Kernels;
 /// A backend that computes nothing: its buffers have addresses and no memory, and what is downloaded is 0. Code that runs on it asks for the
 /// memory that it would ask for on a device, so that this can be counted beforehand, on a machine that has not got it.
 /// </summary>
-/// <param name="batchInvariant">What the device that is stood in for says of itself.</param>
-public sealed partial class DryBackend(bool batchInvariant = true) : IBackend
+/// <param name="name">What the device that is stood in for says of itself, here and in the others.</param>
+/// <param name="batchInvariant">See <see cref="IBackend.BatchInvariant"/>.</param>
+/// <param name="hasSlidingWindow">See <see cref="IBackend.HasSlidingWindow"/>.</param>
+public sealed partial class DryBackend(string name = "cpu", bool batchInvariant = true, bool hasSlidingWindow = true) : IBackend
 {
     private const nint FirstAddress = 1 << 20;
 
-    public string Name => "dry";
+    public string Name => name;
 
     public bool BatchInvariant => batchInvariant;
 
-    public bool HasSlidingWindow => true;
+    public bool HasSlidingWindow => hasSlidingWindow;
 
     public DeviceMemoryManager Memory { get; } = new(NewPool());
 

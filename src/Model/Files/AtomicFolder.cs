@@ -1,18 +1,20 @@
+using System.Globalization;
+
 namespace TinyDpo.Models;
 
 /// <summary>
-/// Folders that are either whole or not there: written as FOLDER.GUID.partial, then renamed. What a crash leaves of such a folder is removed
-/// by the next write; the GUID tells it from what somebody else has put there.
+/// Folders that are either whole or not there: written as FOLDER.ID.partial, then renamed. What a crash leaves of such a folder is removed
+/// by the next write; the ID, eight random digits, tells it from what somebody else has put there.
 /// </summary>
 public static class AtomicFolder
 {
     private const string Partial = ".partial";
     private const string Old = ".old";
-    private const int GuidDigits = 32;
+    private const int IdDigits = 8;
 
     /// <summary>
     /// Writes the folder, in place of one that is there. When <paramref name="write"/> throws, the old folder stays as it was and its
-    /// exception comes through. Between the two renames of a replacement a crash leaves the old one as FOLDER.GUID.old, until the next is whole.
+    /// exception comes through. Between the two renames of a replacement a crash leaves the old one as FOLDER.ID.old, until the next is whole.
     /// </summary>
     /// <param name="folder">Its parents are made where there are none.</param>
     /// <param name="write">Fills the folder whose path it is given.</param>
@@ -77,14 +79,14 @@ public static class AtomicFolder
     /// <summary>Whether a name is one that our folders bear only while they are written or deleted.</summary>
     public static bool IsPartial(string name) => TargetOf(name, Partial) is not null;
 
-    private static string Unique(string target, string suffix) => $"{target}.{Guid.NewGuid():N}{suffix}";
+    private static string Unique(string target, string suffix) => $"{target}.{Guid.NewGuid().ToString("N")[..IdDigits]}{suffix}";
 
-    // The TARGET of TARGET.GUID.suffix; null for other names.
+    // The TARGET of TARGET.ID.suffix; null for other names.
     private static string? TargetOf(string name, string suffix)
     {
-        var length = name.Length - suffix.Length - GuidDigits - 1;
+        var length = name.Length - suffix.Length - IdDigits - 1;
         return length > 0 && name[length] == '.' && name.EndsWith(suffix, StringComparison.Ordinal)
-            && Guid.TryParseExact(name.AsSpan(length + 1, GuidDigits), "N", out _)
+            && uint.TryParse(name.AsSpan(length + 1, IdDigits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out _)
             ? name[..length]
             : null;
     }

@@ -26,7 +26,7 @@ public static class InputLines
             scanned = filled;
             if (filled > most)
             {
-                throw new InputException(path, $"line {line}", $"is longer than {most} bytes", "put one value on each line");
+                throw new InputException(path, $"line {line}", $"is longer than {most} bytes", "shorten that line, or leave it out");
             }
             if (filled == buffer.Length)
             {

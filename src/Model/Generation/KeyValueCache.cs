@@ -20,7 +20,7 @@ internal sealed class KeyValueCache
     /// <exception cref="InputException">The model has a window, shorter than the capacity, and the device none.</exception>
     public KeyValueCache(Transformer model, int slots, int capacity)
     {
-        model.RequireWindow(capacity);
+        model.Reserve(capacity);
         (_model, _capacity) = (model, capacity);
         var length = checked(slots * capacity * Width(model));
         _keys = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];

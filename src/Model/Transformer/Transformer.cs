@@ -172,7 +172,7 @@ public sealed class Transformer : Module
     public void Free()
     {
         Weights.Free();
-        _rotary?.Free(Backend);
+        _rotary?.Free();
     }
 
     /// <param name="tokens">Input ids [tokens].</param>
@@ -193,9 +193,11 @@ public sealed class Transformer : Module
         return _norm.Apply(x);
     }
 
-    /// <exception cref="InputException">A sequence of so many tokens is longer than the model's window, which the device does not have.</exception>
-    internal void RequireWindow(int tokens)
+    /// <summary>Makes room for a sequence of so many tokens.</summary>
+    /// <exception cref="InputException">It is longer than the model's window, which the device does not have.</exception>
+    internal void Reserve(int tokens)
     {
+        _rotary?.Reserve(tokens);
         if (!Backend.HasSlidingWindow && Config.Attention(Config.Layers - 1).Hides(tokens))
         {
             throw new InputException(
@@ -242,7 +244,7 @@ public sealed class Transformer : Module
 
     private Tensor Hidden(PackedBatch batch, IndexBuffer? rows)
     {
-        RequireWindow(batch.Segments.LongestSequence);
+        Reserve(batch.Segments.LongestSequence);
         return Hidden(batch.Tokens, batch.Positions, (layer, q, k, v) => SegmentAttention(Config.Attention(layer), batch.Segments, q, k, v), rows);
     }
 }

@@ -1,51 +1,73 @@
+using System.Numerics;
 using TinyDpo.Kernels;
 
 namespace TinyDpo.Tensors;
 
-/// <summary>The angles of rotary positions, [positions, headSize / 2] each, computed in double (Su et al. 2021).</summary>
-public sealed class RotaryTable
+/// <summary>
+/// The angles of rotary positions, [positions, headSize / 2] each, computed in double (Su et al. 2021). It grows with the longest sequence:
+/// a configuration may claim millions of positions that none has.
+/// </summary>
+/// <param name="backend">Where the table lies.</param>
+/// <param name="mostPositions">What a model's configuration allows.</param>
+/// <param name="frequencies">The angle of each pair in position 1, in radians: [headSize / 2].</param>
+/// <param name="interleaved">See <see cref="Interleaved"/>.</param>
+public sealed class RotaryTable(IBackend backend, int mostPositions, double[] frequencies, bool interleaved)
 {
-    /// <param name="backend">Where the table lies.</param>
-    /// <param name="positions">Number of positions.</param>
-    /// <param name="frequencies">The angle of each pair in position 1, in radians: [headSize / 2].</param>
-    /// <param name="interleaved">See <see cref="Interleaved"/>.</param>
-    public RotaryTable(IBackend backend, int positions, double[] frequencies, bool interleaved)
+    private const int FewestPositions = 128;
+
+    private (DeviceBuffer Cosines, DeviceBuffer Sines)? _angles;
+
+    /// <summary>Positions that the table holds.</summary>
+    public int Positions { get; private set; }
+
+    public int HeadSize => 2 * frequencies.Length;
+
+    /// <summary>Whether a pair is (2i, 2i + 1), as in llama2.c, instead of (i, i + headSize / 2), as in Hugging Face.</summary>
+    public bool Interleaved => interleaved;
+
+    public DeviceBuffer Cosines => Angles.Cosines;
+
+    public DeviceBuffer Sines => Angles.Sines;
+
+    private (DeviceBuffer Cosines, DeviceBuffer Sines) Angles => _angles ?? throw new InvalidOperationException("no position has been reserved");
+
+    /// <summary>Makes sure of so many positions, up to the most. A longer sequence doubles the table.</summary>
+    public RotaryTable Reserve(int positions)
     {
+        if (positions <= Positions || Positions == mostPositions)
+        {
+            return this;
+        }
+        Free();
+        Positions = (int)Math.Min(mostPositions, BitOperations.RoundUpToPowerOf2((uint)Math.Max(positions, FewestPositions)));
         var half = frequencies.Length;
-        var cosines = new Real[checked(positions * half)];
+        var cosines = new Real[checked(Positions * half)];
         var sines = new Real[cosines.Length];
         for (var i = 0; i < half; i++)
         {
-            for (var p = 0; p < positions; p++)
+            for (var p = 0; p < Positions; p++)
             {
                 cosines[(p * half) + i] = (Real)Math.Cos(p * frequencies[i]);
                 sines[(p * half) + i] = (Real)Math.Sin(p * frequencies[i]);
             }
         }
-        (Positions, HeadSize, Interleaved) = (positions, 2 * half, interleaved);
-        Cosines = backend.Memory.Allocate(cosines.Length);
-        Sines = backend.Memory.Allocate(sines.Length);
-        backend.Upload(cosines, Cosines);
-        backend.Upload(sines, Sines);
+        var angles = (Cosines: backend.Memory.Allocate(cosines.Length), Sines: backend.Memory.Allocate(sines.Length));
+        backend.Upload(cosines, angles.Cosines);
+        backend.Upload(sines, angles.Sines);
+        _angles = angles;
+        return this;
     }
 
     /// <summary>Gives the buffers back.</summary>
-    public void Free(IBackend backend)
+    public void Free()
     {
-        backend.Memory.Return(Cosines);
-        backend.Memory.Return(Sines);
+        if (_angles is var (cosines, sines))
+        {
+            backend.Memory.Return(cosines);
+            backend.Memory.Return(sines);
+            (_angles, Positions) = (null, 0);
+        }
     }
-
-    public int Positions { get; }
-
-    public int HeadSize { get; }
-
-    /// <summary>Whether a pair is (2i, 2i + 1), as in llama2.c, instead of (i, i + headSize / 2), as in Hugging Face.</summary>
-    public bool Interleaved { get; }
-
-    public DeviceBuffer Cosines { get; }
-
-    public DeviceBuffer Sines { get; }
 }
 
 /// <summary>Turns each pair of each head by its token's angle: x, y [tokens, heads * headSize], positions [tokens].</summary>
