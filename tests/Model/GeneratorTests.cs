@@ -120,6 +120,7 @@ public class GeneratorTests(bool tied, bool interleaved)
     [Test]
     public void EverySequenceIsReportedOnceAndAllMemoryComesBack()
     {
+        _model.Reserve(_model.Config.MaxPositions);
         var before = _backend.Memory.Outstanding;
         var reports = new List<int>();
         Generator.Sample(_model, _prompts, new GenerationOptions { MaxTokens = 9, EosId = 3, Slots = 4 }, reports.Add);

@@ -94,7 +94,10 @@ public sealed class RunFolder
         var run = new TrainingRun(model, task, options, _checkpoints);
         if (_resume)
         {
-            log.Note(run.TryResume(log.Warn) ? $"resumed from {_checkpoints.PathOf(run.Step)}" : $"{_folder} holds no checkpoint: starting at step 0");
+            var refused = new List<string>();
+            var resumed = run.TryResume(refused.Add);
+            refused.ForEach(log.Warn);
+            log.Note(resumed ? $"resumed from {_checkpoints.PathOf(run.Step)}" : $"{_folder} holds no checkpoint: starting at step 0");
         }
         WriteOptions(_folder, _options); // another run's checkpoint is refused by now
         var before = IsMeasured(run.Step) ? evaluate?.Invoke() : null;
