@@ -12,50 +12,63 @@ public class ChatTemplateTests
 
     private static IEnumerable<TestCaseData> Prompts()
     {
-        yield return Row("chatml", "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n q <|im_end|>\n<|im_start|>assistant\na <|im_end|>\n"
-            + "<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n", "yes<|im_end|>\n");
-        yield return Row("llama-3", "<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|>"
-            + "<|start_header_id|>assistant<|end_header_id|>\n\na<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nr<|eot_id|>"
-            + "<|start_header_id|>assistant<|end_header_id|>\n\n", "yes<|eot_id|>");
-        yield return Row("llama-2", "[INST] <<SYS>>\nS\n<</SYS>>\n\nq [/INST] a </s><s>[INST] r [/INST]", " yes </s><s>");
-        yield return Row("mistral", "[INST] S\n\nq [/INST] a</s>[INST] r [/INST]", " yes</s>");
+        const string user = "<|im_start|>user\n q <|im_end|>\n<|im_start|>assistant\na <|im_end|>\n<|im_start|>user\nr<|im_end|>\n<|im_start|>assistant\n";
+        yield return Row("chatml", "<|im_start|>system\nS<|im_end|>\n" + user, user, "yes<|im_end|>\n");
+        yield return Row("qwen2.5", "<|im_start|>system\nS<|im_end|>\n" + user,
+            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n" + user, "yes<|im_end|>\n");
+        const string header = "<|start_header_id|>system<|end_header_id|>\n\n";
+        const string turns = "<|start_header_id|>user<|end_header_id|>\n\nq<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\na<|eot_id|>"
+            + "<|start_header_id|>user<|end_header_id|>\n\nr<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n";
+        const string dates = "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n";
+        yield return Row("llama-3", header + "S<|eot_id|>" + turns, turns, "yes<|eot_id|>");
+        yield return Row("llama-3.1", header + dates + "S<|eot_id|>" + turns, header + dates + "<|eot_id|>" + turns, "yes<|eot_id|>");
+        yield return Row(
+            "llama-2", "[INST] <<SYS>>\nS\n<</SYS>>\n\n q [/INST] a </s><s>[INST] r [/INST]", "[INST] q [/INST] a </s><s>[INST] r [/INST]", " yes </s>");
+        yield return Row("mistral", "[INST] S\n\nq [/INST] a</s>[INST] r [/INST]", "[INST] q [/INST] a</s>[INST] r [/INST]", " yes</s>");
+        yield return Row("mistral-v1", null, "[INST]  q  [/INST]a </s>[INST] r [/INST]", "yes</s>");
+        const string zephyr = "<|user|>\n q </s>\n<|assistant|>\na </s>\n<|user|>\nr</s>\n<|assistant|>\n";
+        yield return Row("zephyr", "<|system|>\nS</s>\n" + zephyr, zephyr, "yes</s>\n");
+        const string gemma = "<start_of_turn>user\nq<end_of_turn>\n<start_of_turn>model\na<end_of_turn>\n<start_of_turn>user\nr<end_of_turn>\n<start_of_turn>model\n";
+        yield return Row("gemma", null, gemma, "yes<end_of_turn>\n");
 
-        static TestCaseData Row(string name, string prompt, string completion) => new TestCaseData(name, prompt, completion).SetArgDisplayNames(name);
+        static TestCaseData Row(string name, string? withSystem, string without, string completion) =>
+            new TestCaseData(name, withSystem, without, completion).SetArgDisplayNames(name);
     }
 
     [TestCaseSource(nameof(Prompts))]
-    public void PromptAndCompletionAreThoseOfTheModelsTemplate(string name, string prompt, string completion)
+    public void PromptAndCompletionAreThoseOfTheModelsTemplate(string name, string? withSystem, string without, string completion)
     {
         var template = ChatTemplate.All.Single(t => t.Name == name);
-        ChatMessage[] messages = [s_system, s_first, s_answer, s_second];
-        Assert.That(template.RenderPrompt(messages), Is.EqualTo(prompt));
+        ChatMessage[] messages = [s_first, s_answer, s_second], whole = [s_system, .. messages];
+        Assert.That(template.RenderPrompt(messages), Is.EqualTo(without));
         Assert.That(template.RenderCompletion(messages, [new("assistant", "yes")]), Is.EqualTo(completion));
+        Assert.That(template.RenderPrompt(messages[..2]), Does.EndWith("a").Or.EndsWith("a "), "an answer stays open");
+        if (withSystem is null)
+        {
+            Assert.That(() => template.RenderPrompt(whole), Throws.TypeOf<ChatException>());
+            return;
+        }
+        Assert.That(template.RenderPrompt(whole), Is.EqualTo(withSystem));
+        Assert.That(template.RenderCompletion(whole, [new("assistant", "yes")]), Is.EqualTo(completion));
     }
 
     [Test]
-    public void GemmaCallsTheAssistantModelAndHasNoSystem()
+    public void EveryTemplateIsTested() => Assert.That(Prompts().Select(static p => p.Arguments[0]), Is.EquivalentTo(ChatTemplate.All.Select(static t => t.Name)));
+
+    [Test]
+    public void ATemplateRefusesInItsOwnWords()
     {
-        Assert.That(ChatTemplate.Gemma.RenderPrompt([s_first, s_answer, s_second]), Is.EqualTo(
-            "<start_of_turn>user\nq<end_of_turn>\n<start_of_turn>model\na<end_of_turn>\n<start_of_turn>user\nr<end_of_turn>\n<start_of_turn>model\n"));
-        Assert.That(() => ChatTemplate.Gemma.RenderPrompt([s_system, s_first]), Throws.TypeOf<ChatException>().With.Message.Contains("system"));
+        Assert.That(() => ChatTemplate.Gemma.RenderPrompt([s_system, s_first]), Throws.TypeOf<ChatException>().With.Message.Contains("System role not supported"));
         Assert.That(() => ChatTemplate.Llama2.RenderPrompt([s_first, s_second]), Throws.TypeOf<ChatException>().With.Message.Contains("alternation"));
     }
-
-    [TestCase(null, "chatml")]
-    [TestCase("{% for m in messages %}{{'<|im_start|>' + m['role']}}", "chatml")]
-    [TestCase("{{ '<|start_header_id|>' }}", "llama-3")]
-    [TestCase("{{ '<<SYS>>' }}{{ '[INST]' }}", "llama-2")]
-    [TestCase("{{ '[INST] ' }}", "mistral")]
-    [TestCase("{{ '<start_of_turn>' }}", "gemma")]
-    [TestCase("{{ '### Instruction' }}", null)]
-    public void ATemplateIsRecognisedByWhatOnlyItContains(string? jinja, string? name) => Assert.That(ChatTemplate.Recognise(jinja)?.Name, Is.EqualTo(name));
 
     /// <summary>From tokenizer_config.json to the ids of a row, and out again with the tokenizer.</summary>
     [Test]
     public void TheTokenizersTemplateIsUsedKeptAndRefusedWhereUnknown()
     {
         using var folder = new TemporaryFolder();
-        var tokenizer = Load("{{ '[INST] ' }}");
+        const string own = "{{ bos_token }}{% for m in messages %}{{ '[INST] ' + m.content + ' [/INST]' if m.role == 'user' else ' ' + m.content + eos_token }}{% endfor %}";
+        var tokenizer = Load(own);
         var row = JsonSerializer.Serialize(new
         {
             prompt = new[] { new { role = "user", content = "low" } },
@@ -67,16 +80,16 @@ public class ChatTemplateTests
         Assert.That(tokenizer.Decode(pair.Prompt), Is.EqualTo("[INST] low [/INST]"));
         Assert.That(pair.Chosen, Is.EqualTo([.. tokenizer.EncodeContinuation(" lower"), tokenizer.EosId]), "one end, as a token");
         tokenizer.Save(folder.File("saved"));
-        Assert.That(TokenizerFile.Load(folder.File("saved")).ChatTemplate, Is.EqualTo("{{ '[INST] ' }}"));
+        Assert.That(TokenizerFile.Load(folder.File("saved")).ChatTemplate, Is.EqualTo(own));
 
-        tokenizer = Load("{{ '### Instruction' }}");
+        tokenizer = Load("{{ '### Instruction' }}\n{% macro turn(m) %}{% endmacro %}");
         Assert.That(() => ReadData.Pairs(folder.File("rows.jsonl"), tokenizer), Throws.TypeOf<InputException>()
-            .With.Message.Contains("line 1: is a conversation, but the tokenizer's chat_template is none that is known").And.Message.Contains("--chat-template chatml|"));
+            .With.Message.Contains("line 1: is a conversation, but the tokenizer's chat_template cannot be followed (line 2: the statement 'macro' is not supported)").And.Message.Contains("--chat-template chatml|"));
         var chosen = ReadData.Pairs(folder.File("rows.jsonl"), tokenizer, new PreferenceDataOptions { Template = ChatTemplate.Gemma }).Pairs[0];
         Assert.That(tokenizer.Decode(chosen.Prompt), Does.StartWith("<start_of_turn>user\nlow"));
 
         File.WriteAllText(folder.File("chat_template.jinja"), "{{ '<start_of_turn>' }}");
-        Assert.That(Load("{{ '[INST] ' }}").ChatTemplate, Is.EqualTo("{{ '<start_of_turn>' }}"), "a file of its own goes before");
+        Assert.That(Load(own).ChatTemplate, Is.EqualTo("{{ '<start_of_turn>' }}"), "a file of its own goes before");
 
         ITokenizer Load(string template)
         {
@@ -100,7 +113,7 @@ public class ChatTemplateTests
         var options = new PreferenceDataOptions { Template = ChatTemplate.Mistral };
         var pair = ReadData.Pairs(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "</s>"), options).Pairs[0];
         Assert.That(pair.Prompt.Count(static id => id == ByteTokenizer.Eos), Is.EqualTo(1));
-        Assert.That(() => ReadData.Pairs(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "<end>"), options),
+        Assert.That(() => ReadData.Pairs(folder.File("rows.jsonl"), new ByteTokenizer(endMarker: "<end>", eosText: "</s>"), options),
             Throws.TypeOf<InputException>().With.Message.Contains("split_special_tokens"));
     }
 }

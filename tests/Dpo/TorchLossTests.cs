@@ -60,7 +60,7 @@ public class TorchLossTests
     {
         Assert.That(cases, Is.Not.Empty);
         var request = new JsonObject { ["batch"] = json, ["cases"] = new JsonArray([.. cases.Select(Json)]) };
-        var answers = TorchScript.Run("Dpo/torch_losses.py", request.ToJsonString()).EnumerateArray().ToArray();
+        var answers = PythonScript.Run("Dpo/torch_losses.py", request.ToJsonString(), "torch").EnumerateArray().ToArray();
         Assert.That(answers, Has.Length.EqualTo(cases.Length));
         using var backend = new CpuBackend(1);
         Assert.Multiple(() =>

@@ -23,7 +23,7 @@ public class ArchitectureTests
         using var backend = PoisonedBackend.Create(2);
         var models = TinyModels.Architectures().Select(a => (a.Name, Model: TinyModels.Create(backend, a.Config))).ToList();
         var request = new JsonArray([.. models.Select((m, i) => Request(folder.File($"{i}"), m.Model))]);
-        var answers = TorchScript.Run("Model/torch_architectures.py", request.ToJsonString()).EnumerateArray().ToArray();
+        var answers = PythonScript.Run("Model/torch_architectures.py", request.ToJsonString(), "torch").EnumerateArray().ToArray();
         Assert.That(answers, Has.Length.EqualTo(models.Count));
         // Rounding of float sums of some hundred terms through two layers; in double what the JSON and the oracle's own order leave.
         var tolerance = sizeof(Real) == 4 ? 1e-5 : 1e-12;

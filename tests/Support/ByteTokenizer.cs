@@ -5,9 +5,9 @@ namespace TinyDpo.Tests;
 
 /// <summary>
 /// One id a UTF-8 byte, so that a test can read ids as text. Id 256 begins a sequence (unless it has none), and 257 ends one; the text of
-/// the end-of-sequence marker is encoded as its id.
+/// the end-of-sequence marker is encoded as its id. A chat template writes that marker, or another text.
 /// </summary>
-internal sealed class ByteTokenizer(bool hasBos = true, string endMarker = "</s>") : ITokenizer
+internal sealed class ByteTokenizer(bool hasBos = true, string endMarker = "</s>", string? eosText = null) : ITokenizer
 {
     public const int Bos = 256, Eos = 257;
 
@@ -16,6 +16,10 @@ internal sealed class ByteTokenizer(bool hasBos = true, string endMarker = "</s>
     public int? BosId => hasBos ? Bos : null;
 
     public int EosId => Eos;
+
+    public string BosText => hasBos ? "<s>" : "";
+
+    public string EosText => eosText ?? endMarker;
 
     public string Fingerprint => $"bytes {hasBos} {endMarker}";
 

@@ -1,113 +1,131 @@
+using System.Runtime.CompilerServices;
+using TinyDpo.Models;
+
 namespace TinyDpo.Dpo;
 
 /// <summary>One turn of a conversation.</summary>
 public sealed record ChatMessage(string Role, string Content);
 
+/// <summary>A conversation that a template has no place for, or a template that cannot be followed.</summary>
+public sealed class ChatException(string message) : Exception(message);
+
 /// <summary>
-/// Conversations as the text that a model was trained on: the common templates by name, in place of the Jinja of tokenizer_config.json. The
-/// token that begins a sequence is the tokenizer's to put in front.
+/// Conversations as the text that a model was trained on, by the Jinja of its tokenizer or by that of a common template, as transformers'
+/// apply_chat_template has it. The token that begins a sequence is the tokenizer's to put in front; there are no tools and no date of today.
 /// </summary>
-public abstract class ChatTemplate
+public sealed class ChatTemplate
 {
-    protected const string User = "user", Assistant = "assistant", System = "system";
+    private const string Assistant = "assistant";
 
-    /// <summary>That of TRL's <c>setup_chat_format</c> and of Qwen.</summary>
-    public static ChatTemplate ChatMl { get; } = new HeaderTemplate("chatml", "<|im_start|>", "\n", "<|im_end|>\n", "assistant", trims: false);
+    // Stands for an answer where the place of its end is wanted; in no text of a template.
+    private const string Mark = "\uE000";
 
-    public static ChatTemplate Llama3 { get; } =
-        new HeaderTemplate("llama-3", "<|start_header_id|>", "<|end_header_id|>\n\n", "<|eot_id|>", "assistant", trims: true);
+    private static readonly ConditionalWeakTable<string, JinjaTemplate> s_parsed = [];
 
-    public static ChatTemplate Gemma { get; } = new HeaderTemplate("gemma", "<start_of_turn>", "\n", "<end_of_turn>\n", "model", trims: true, system: false);
+    private readonly string _jinja;
+    private readonly string _bos;
+    private readonly string _eos;
 
-    public static ChatTemplate Llama2 { get; } = new InstructionTemplate("llama-2", "<<SYS>>\n", "\n<</SYS>>\n\n", " ", "</s><s>");
+    private ChatTemplate(string name, string jinja, string bos = "<s>", string eos = "</s>") => (Name, _jinja, _bos, _eos) = (name, jinja, bos, eos);
 
-    public static ChatTemplate Mistral { get; } = new InstructionTemplate("mistral", "", "\n\n", "", "</s>");
+    /// <summary>That of TRL's <c>setup_chat_format</c>.</summary>
+    public static ChatTemplate ChatMl { get; } = new("chatml", ChatTemplates.ChatMl);
 
-    public static IReadOnlyList<ChatTemplate> All { get; } = [ChatMl, Llama2, Llama3, Mistral, Gemma];
+    public static ChatTemplate Gemma { get; } = new("gemma", ChatTemplates.Gemma);
 
-    public abstract string Name { get; }
+    public static ChatTemplate Llama2 { get; } = new("llama-2", ChatTemplates.Llama2);
 
-    /// <summary>What stands behind an answer, where another turn may follow.</summary>
-    public abstract string TurnEnd { get; }
+    public static ChatTemplate Mistral { get; } = new("mistral", ChatTemplates.Mistral);
 
-    /// <summary>The template that a tokenizer's Jinja text is, by what only it contains; ChatML for none.</summary>
-    /// <returns>Null for a text that is none of the known ones.</returns>
-    public static ChatTemplate? Recognise(string? jinja) => jinja switch
+    /// <summary>Those that have a name.</summary>
+    public static IReadOnlyList<ChatTemplate> All { get; } =
+    [
+        ChatMl, new("qwen2.5", ChatTemplates.Qwen25), Llama2, new("llama-3", ChatTemplates.Llama3), new("llama-3.1", ChatTemplates.Llama31), Mistral,
+        new("mistral-v1", ChatTemplates.MistralV1), new("zephyr", ChatTemplates.Zephyr), Gemma,
+    ];
+
+    public string Name { get; }
+
+    /// <summary>What stands behind an answer; empty where the template does not say.</summary>
+    public string TurnEnd
     {
-        null => ChatMl,
-        _ when jinja.Contains("<|im_start|>", StringComparison.Ordinal) => ChatMl,
-        _ when jinja.Contains("<|start_header_id|>", StringComparison.Ordinal) => Llama3,
-        _ when jinja.Contains("<start_of_turn>", StringComparison.Ordinal) => Gemma,
-        _ when jinja.Contains("<<SYS>>", StringComparison.Ordinal) => Llama2,
-        _ when jinja.Contains("[INST]", StringComparison.Ordinal) => Mistral,
-        _ => null,
-    };
+        get
+        {
+            try
+            {
+                var text = Render([new("user", "q"), new(Assistant, Mark)], opens: false);
+                return text.Contains(Mark, StringComparison.Ordinal) ? text[(text.LastIndexOf(Mark, StringComparison.Ordinal) + Mark.Length)..] : "";
+            }
+            catch (ChatException)
+            {
+                return "";
+            }
+        }
+    }
+
+    /// <summary>The tokenizer's own template; ChatML for none.</summary>
+    /// <exception cref="ChatException">The tokenizer's Jinja is not supported; the message says where.</exception>
+    public static ChatTemplate Of(ITokenizer tokenizer)
+    {
+        if (tokenizer.ChatTemplate is not { } jinja)
+        {
+            return ChatMl.For(tokenizer);
+        }
+        try
+        {
+            _ = s_parsed.GetValue(jinja, JinjaTemplate.Parse);
+        }
+        catch (JinjaException e)
+        {
+            throw new ChatException(e.Message);
+        }
+        return new ChatTemplate("own", jinja).For(tokenizer);
+    }
+
+    /// <summary>The same with the tokenizer's marks for the beginning and the end of a sequence.</summary>
+    public ChatTemplate For(ITokenizer tokenizer) => new(Name, _jinja, tokenizer.BosText, tokenizer.EosText);
 
     /// <summary>
     /// The prompt: after a user's turn what opens an answer follows; a last turn of the assistant stays open, to be continued.
     /// </summary>
     /// <exception cref="ChatException">The template has no place for a role where it stands.</exception>
-    public string RenderPrompt(IReadOnlyList<ChatMessage> messages) =>
-        messages[^1].Role == Assistant ? Render(messages)[..^TurnEnd.Length] : Render(messages) + Opening;
+    public string RenderPrompt(IReadOnlyList<ChatMessage> messages)
+    {
+        if (messages[^1].Role != Assistant)
+        {
+            return Render(messages, opens: true);
+        }
+        var answer = messages[^1].Content.Trim();
+        var text = answer.Length > 0 ? Render(messages, opens: false) : Render([.. messages.SkipLast(1), new(Assistant, answer = Mark)], opens: false);
+        // A template may trim an answer, or not.
+        var whole = text.LastIndexOf(messages[^1].Content, StringComparison.Ordinal);
+        return answer == Mark ? text[..Math.Max(0, text.LastIndexOf(Mark, StringComparison.Ordinal))]
+            : whole >= 0 ? text[..(whole + messages[^1].Content.Length)]
+            : text.LastIndexOf(answer, StringComparison.Ordinal) is >= 0 and var trimmed ? text[..(trimmed + answer.Length)]
+            : throw new ChatException($"the template {Name} changes the answer that is to be continued");
+    }
 
     /// <summary>What the completion's messages add to the rendered prompt, or null where they do not continue it (another role answers).</summary>
     /// <exception cref="ChatException">As <see cref="RenderPrompt"/>.</exception>
     public string? RenderCompletion(IReadOnlyList<ChatMessage> prompt, IReadOnlyList<ChatMessage> completion)
     {
         var opening = RenderPrompt(prompt);
-        var whole = Render([.. prompt, .. completion]);
+        var whole = Render([.. prompt, .. completion], opens: false);
         return whole.StartsWith(opening, StringComparison.Ordinal) ? whole[opening.Length..] : null;
     }
 
-    /// <summary>What stands before an answer.</summary>
-    protected abstract string Opening { get; }
-
-    /// <summary>A conversation, each answer in it with <see cref="TurnEnd"/>.</summary>
-    protected abstract string Render(IReadOnlyList<ChatMessage> messages);
-}
-
-/// <summary>A conversation that a template has no place for.</summary>
-public sealed class ChatException(string message) : Exception(message);
-
-/// <summary>Every turn under a header with its role.</summary>
-internal sealed class HeaderTemplate(string name, string start, string headerEnd, string turnEnd, string assistant, bool trims, bool system = true)
-    : ChatTemplate
-{
-    public override string Name => name;
-
-    public override string TurnEnd => turnEnd;
-
-    protected override string Opening => start + assistant + headerEnd;
-
-    protected override string Render(IReadOnlyList<ChatMessage> messages) => string.Concat(messages.Select(message =>
+    private string Render(IReadOnlyList<ChatMessage> messages, bool opens)
     {
-        if (message.Role == System && !system)
+        var turns = messages.Select(static m => (object?)new Dictionary<string, object?> { ["role"] = m.Role, ["content"] = m.Content }).ToList();
+        try
         {
-            throw new ChatException($"the template {name} has no place for a system message");
+            var text = s_parsed.GetValue(_jinja, JinjaTemplate.Parse)
+                .Render([("messages", turns), ("add_generation_prompt", opens), ("bos_token", _bos), ("eos_token", _eos)]);
+            return _bos.Length > 0 && text.StartsWith(_bos, StringComparison.Ordinal) ? text[_bos.Length..] : text;
         }
-        return start + (message.Role == Assistant ? assistant : message.Role) + headerEnd + (trims ? message.Content.Trim() : message.Content) + turnEnd;
-    }));
-}
-
-/// <summary>A user's turn between [INST] and [/INST], a system message within the first; turns alternate.</summary>
-internal sealed class InstructionTemplate(string name, string systemStart, string systemEnd, string answerEnd, string turnEnd) : ChatTemplate
-{
-    public override string Name => name;
-
-    public override string TurnEnd => answerEnd + turnEnd;
-
-    protected override string Opening => "";
-
-    protected override string Render(IReadOnlyList<ChatMessage> messages)
-    {
-        var system = messages[0].Role == System ? systemStart + messages[0].Content + systemEnd : "";
-        var turns = messages.Skip(system.Length > 0 ? 1 : 0).ToList();
-        if (turns.Count == 0 || turns.Where((turn, i) => turn.Role != (i % 2 == 0 ? User : Assistant)).Any())
+        catch (JinjaException e)
         {
-            throw new ChatException($"the template {name} wants turns of user and assistant in alternation, after at most one system message");
+            throw new ChatException($"the template {Name} does not take the conversation ({e.Message})");
         }
-        return string.Concat(turns.Select((turn, i) => turn.Role == User
-            ? $"[INST] {(i == 0 ? system : "")}{turn.Content.Trim()} [/INST]"
-            : $" {turn.Content.Trim()}{TurnEnd}"));
     }
 }

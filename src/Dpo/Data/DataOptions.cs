@@ -21,7 +21,7 @@ public sealed record PreferenceDataOptions
         init => maxPromptLength = AtLeast(1, value);
     }
 
-    /// <summary>How conversations become text; null for the tokenizer's own template, which must be a known one.</summary>
+    /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
     public ChatTemplate? Template { get; init; }
 
     /// <summary>A row over a limit is an error instead of being cut.</summary>

@@ -105,15 +105,7 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
     /// <summary>A completion's own ids and the end-of-sequence id, exactly once.</summary>
     public int[] EncodeCompletion(string key, string text)
     {
-        var ids = Tokenizer.EncodeContinuation(text).AsSpan();
-        // Where a template's end of a turn is the end of sequence, the line break behind it is not part of the completion.
-        if (Template.TurnEnd.EndsWith('\n') && text.EndsWith(Template.TurnEnd, StringComparison.Ordinal)
-            && Tokenizer.EncodeContinuation(text[..^1]) is [.., var last] ended
-            && last == Tokenizer.EosId)
-        {
-            ids = ended;
-        }
-        ids = ids.TrimEnd(Tokenizer.EosId);
+        var ids = Tokenizer.EncodeContinuation(text).AsSpan().TrimEnd(Tokenizer.EosId);
         return ids.Length > 0
             ? WithinVocabulary([.. ids, Tokenizer.EosId], key)
             : throw Error($"'{key}' is an empty completion", "give it text, or remove the row");
@@ -134,9 +126,9 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
     public string RenderPrompt(IReadOnlyList<ChatMessage> messages)
     {
         var text = Rendered(template => template.RenderPrompt(messages))!;
-        // Llama 2 and Mistral put the end of a sequence between turns: as text it would be no end.
-        const string end = "</s>";
-        return !text.Contains(end, StringComparison.Ordinal) || !Template.TurnEnd.Contains(end, StringComparison.Ordinal)
+        // Where the end of a sequence stands between turns, as with Llama 2 and Mistral: as text it would be no end.
+        var end = Tokenizer.EosText;
+        return end.Length == 0 || !text.Contains(end, StringComparison.Ordinal) || !Template.TurnEnd.Contains(end, StringComparison.Ordinal)
             || Tokenizer.EncodeContinuation(end) is [var id] && id == Tokenizer.EosId
             ? text
             : throw Error($"has several turns, between which the template {Template.Name} puts {end}, but the tokenizer reads that as text",
@@ -151,12 +143,13 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
             throw Error($"'{key}' is an empty completion", "give its messages content, or remove the row");
         }
         var text = Rendered(template => template.RenderCompletion(prompt, completion))
-            ?? throw Error($"'{key}' answers with the role {Quoted.Name(completion[0].Role)}",
-                "let the first message after the prompt be the assistant's");
-        // An end of sequence is put there in any case.
-        return Template.TurnEnd.Contains("</s>", StringComparison.Ordinal) && text.EndsWith(Template.TurnEnd, StringComparison.Ordinal)
-            ? text[..^Template.TurnEnd.Length]
-            : text;
+            ?? throw (completion[0].Role == "assistant"
+                ? Error($"'{key}': the template {Template.Name} renders an answer otherwise than behind its prompt", "give another --chat-template")
+                : Error($"'{key}' answers with the role {Quoted.Name(completion[0].Role)}", "let the first message after the prompt be the assistant's"));
+        // An end of sequence is put there in any case, and nothing stands behind it.
+        var turnEnd = Template.TurnEnd;
+        var end = Tokenizer.EosText.Length > 0 ? turnEnd.IndexOf(Tokenizer.EosText, StringComparison.Ordinal) : -1;
+        return end >= 0 && text.EndsWith(turnEnd, StringComparison.Ordinal) ? text[..^(turnEnd.Length - end)] : text;
     }
 
     /// <summary>Cuts prompt and completions to the limits; null, with the reason, where no room is left for a completion.</summary>
@@ -198,9 +191,21 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
 
     public InputException Error(string problem, string remedy) => new(file, $"line {line}", problem, remedy);
 
-    private ChatTemplate Template => options.Template ?? ChatTemplate.Recognise(tokenizer?.ChatTemplate)
-        ?? throw Error("is a conversation, but the tokenizer's chat_template is none that is known",
-            $"give --chat-template {string.Join('|', ChatTemplate.All.Select(static t => t.Name))}");
+    private ChatTemplate Template
+    {
+        get
+        {
+            try
+            {
+                return options.Template?.For(Tokenizer) ?? ChatTemplate.Of(Tokenizer);
+            }
+            catch (ChatException e)
+            {
+                throw Error($"is a conversation, but the tokenizer's chat_template cannot be followed ({e.Message})",
+                    $"give --chat-template {string.Join('|', ChatTemplate.All.Select(static t => t.Name))}");
+            }
+        }
+    }
 
     private string? Rendered(Func<ChatTemplate, string?> render)
     {

@@ -28,6 +28,10 @@ public abstract class BpeTokenizer : ITokenizer
 
     public int EosId => Model.EosId;
 
+    public string BosText => BosId is { } bos ? Model.Pieces[bos] ?? "" : "";
+
+    public string EosText => Model.Pieces[EosId] ?? "";
+
     public string? ChatTemplate => Model.ChatTemplate;
 
     public string Fingerprint => fingerprint ??= Convert.ToHexStringLower(

@@ -12,6 +12,12 @@ public interface ITokenizer
     /// <summary>The id that ends a completion.</summary>
     int EosId { get; }
 
+    /// <summary>How a chat template writes <see cref="BosId"/>; empty for none.</summary>
+    string BosText { get; }
+
+    /// <summary>How a chat template writes <see cref="EosId"/>.</summary>
+    string EosText { get; }
+
     /// <summary>The Jinja text by which conversations become prompts, as tokenizer_config.json has it; null for none.</summary>
     string? ChatTemplate => null;
 

@@ -1,0 +1,333 @@
+using System.Globalization;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>The tokens of a template, and what parsers of expressions and of statements share.</summary>
+internal abstract class JinjaTokens(List<JinjaToken> tokens)
+{
+    // Deeper than any template, and far from the end of a thread's stack.
+    private const int MostDepth = 64;
+
+    private int _at, _depth;
+
+    protected JinjaToken Now => tokens[_at];
+
+    protected JinjaToken Next => tokens[Math.Min(_at + 1, tokens.Count - 1)];
+
+    protected JinjaToken Take() => tokens[_at < tokens.Count - 1 ? _at++ : _at];
+
+    protected bool Is(JinjaKind kind, string text) => Now.Kind == kind && Now.Text == text;
+
+    protected bool TakeIf(JinjaKind kind, string text)
+    {
+        var taken = Is(kind, text);
+        _at += taken ? 1 : 0;
+        return taken;
+    }
+
+    protected bool TakeSign(string text) => TakeIf(JinjaKind.Operator, text);
+
+    protected bool TakeWord(string text) => TakeIf(JinjaKind.Name, text);
+
+    protected void Expect(JinjaKind kind, string text)
+    {
+        if (!TakeIf(kind, text))
+        {
+            throw JinjaException.At(Now.Line, $"{Now.Text} stands where {text} should");
+        }
+    }
+
+    protected string TakeName() =>
+        Now.Kind == JinjaKind.Name ? Take().Text : throw JinjaException.At(Now.Line, $"{Now.Text} stands where a name should");
+
+    protected T Nested<T>(Func<T> parse)
+    {
+        if (++_depth > MostDepth)
+        {
+            throw JinjaException.At(Now.Line, $"the template is nested more than {MostDepth} deep");
+        }
+        var result = parse();
+        _depth--;
+        return result;
+    }
+}
+
+/// <summary>Jinja's expressions, each as the function of the variables that gives its value; tighter operators further down.</summary>
+internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(tokens)
+{
+    protected Func<JinjaScope, object?> Expression() => Nested(Conditional);
+
+    private Func<JinjaScope, object?> Conditional()
+    {
+        var value = Or();
+        while (TakeWord("if"))
+        {
+            var (then, condition) = (value, Or());
+            var otherwise = TakeWord("else") ? Expression() : static _ => JinjaUndefined.Of("an if without else");
+            value = s => JinjaValues.IsTrue(condition(s)) ? then(s) : otherwise(s);
+        }
+        return value;
+    }
+
+    protected Func<JinjaScope, object?> Or()
+    {
+        var value = And();
+        while (TakeWord("or"))
+        {
+            var (left, right) = (value, And());
+            value = s => left(s) is var first && JinjaValues.IsTrue(first) ? first : right(s);
+        }
+        return value;
+    }
+
+    private Func<JinjaScope, object?> And()
+    {
+        var value = Not();
+        while (TakeWord("and"))
+        {
+            var (left, right) = (value, Not());
+            value = s => left(s) is var first && JinjaValues.IsTrue(first) ? right(s) : first;
+        }
+        return value;
+    }
+
+    private Func<JinjaScope, object?> Not()
+    {
+        if (!TakeWord("not"))
+        {
+            return Comparison();
+        }
+        var value = Nested(Not);
+        return s => !JinjaValues.IsTrue(value(s));
+    }
+
+    private Func<JinjaScope, object?> Comparison()
+    {
+        var value = Sum();
+        while (ComparisonSign() is { } sign)
+        {
+            var (left, right, line) = (value, Sum(), Now.Line);
+            value = s => JinjaValues.Compare(sign, left(s), right(s), line);
+        }
+        return value;
+    }
+
+    private string? ComparisonSign()
+    {
+        if (Now.Kind == JinjaKind.Operator && Now.Text is "==" or "!=" or "<" or ">" or "<=" or ">=")
+        {
+            return Take().Text;
+        }
+        if (TakeWord("in"))
+        {
+            return "in";
+        }
+        if (!Is(JinjaKind.Name, "not") || Next is not { Kind: JinjaKind.Name, Text: "in" })
+        {
+            return null;
+        }
+        Take();
+        Take();
+        return "not in";
+    }
+
+    private Func<JinjaScope, object?> Sum() => Binary(Concatenation, "+", "-");
+
+    private Func<JinjaScope, object?> Concatenation()
+    {
+        var value = Product();
+        while (TakeSign("~"))
+        {
+            var (left, right, line) = (value, Product(), Now.Line);
+            value = s => JinjaValues.Text(left(s), line) + JinjaValues.Text(right(s), line);
+        }
+        return value;
+    }
+
+    private Func<JinjaScope, object?> Product() => Binary(Unary, "*", "//", "%");
+
+    private Func<JinjaScope, object?> Binary(Func<Func<JinjaScope, object?>> operand, params string[] signs)
+    {
+        var value = operand();
+        while (Now.Kind == JinjaKind.Operator && signs.Contains(Now.Text))
+        {
+            var (sign, line) = (Take().Text, Now.Line);
+            var (left, right) = (value, operand());
+            value = s => JinjaValues.Arithmetic(sign, left(s), right(s), line);
+        }
+        return value;
+    }
+
+    private Func<JinjaScope, object?> Unary()
+    {
+        var line = Now.Line;
+        if (!TakeSign("-"))
+        {
+            return Filtered(Postfix(Primary()));
+        }
+        var value = Nested(Unary);
+        return s => JinjaValues.Arithmetic("-", 0L, value(s), line);
+    }
+
+    private Func<JinjaScope, object?> Primary()
+    {
+        var token = Take();
+        switch (token.Kind, token.Text)
+        {
+            case (JinjaKind.String, var text):
+                while (Now.Kind == JinjaKind.String)
+                {
+                    text += Take().Text; // neighbours are one, as in Python
+                }
+                return _ => text;
+            case (JinjaKind.Number, var digits) when long.TryParse(digits, NumberStyles.None, CultureInfo.InvariantCulture, out var number):
+                return _ => number;
+            case (JinjaKind.Name, "true" or "True"):
+                return static _ => true;
+            case (JinjaKind.Name, "false" or "False"):
+                return static _ => false;
+            case (JinjaKind.Name, "none" or "None"):
+                return static _ => null;
+            case (JinjaKind.Name, var name) when TakeSign("("):
+                var (arguments, named) = Arguments(")");
+                return s => JinjaFunctions.Call(name, Values(arguments, s), Values(named, s), token.Line);
+            case (JinjaKind.Name, var name):
+                return s => s[name];
+            case (JinjaKind.Operator, "("):
+                var inner = Expression();
+                Expect(JinjaKind.Operator, ")");
+                return inner;
+            case (JinjaKind.Operator, "["):
+                var items = Arguments("]").Items;
+                return s => Values(items, s);
+            case (JinjaKind.Operator, "{"):
+                var entries = Entries();
+                return s => Values(entries, s);
+            default:
+                throw JinjaException.At(token.Line, $"{token.Text} stands where a value should");
+        }
+    }
+
+    private Func<JinjaScope, object?> Postfix(Func<JinjaScope, object?> value)
+    {
+        while (true)
+        {
+            var (container, line) = (value, Now.Line);
+            if (TakeSign("."))
+            {
+                var name = TakeName();
+                if (!TakeSign("("))
+                {
+                    value = s => JinjaValues.Item(container(s), name, line);
+                    continue;
+                }
+                var arguments = Arguments(")").Items;
+                value = s => JinjaFunctions.Method(container(s), name, Values(arguments, s), line);
+            }
+            else if (TakeSign("["))
+            {
+                value = Subscript(container, line);
+            }
+            else
+            {
+                return value;
+            }
+        }
+    }
+
+    private Func<JinjaScope, object?> Subscript(Func<JinjaScope, object?> container, int line)
+    {
+        Func<JinjaScope, object?>?[] bounds = [Is(JinjaKind.Operator, ":") ? null : Expression(), null, null];
+        var colons = 0;
+        while (colons < 2 && TakeSign(":"))
+        {
+            bounds[++colons] = Is(JinjaKind.Operator, ":") || Is(JinjaKind.Operator, "]") ? null : Expression();
+        }
+        Expect(JinjaKind.Operator, "]");
+        return colons == 0
+            ? s => JinjaValues.Item(container(s), bounds[0]!(s), line)
+            : s => JinjaValues.Slice(container(s), bounds[0]?.Invoke(s), bounds[1]?.Invoke(s), bounds[2]?.Invoke(s), line);
+    }
+
+    private Func<JinjaScope, object?> Filtered(Func<JinjaScope, object?> value)
+    {
+        while (true)
+        {
+            var (input, line) = (value, Now.Line);
+            if (TakeSign("|"))
+            {
+                var name = TakeName();
+                var arguments = TakeSign("(") ? Arguments(")").Items : [];
+                value = s => JinjaFunctions.Filter(name, input(s), Values(arguments, s), line);
+            }
+            else if (TakeWord("is"))
+            {
+                var negated = TakeWord("not");
+                var name = TakeName();
+                var arguments = TakeSign("(") ? Arguments(")").Items : TestsOperand();
+                value = s => JinjaFunctions.Test(name, input(s), Values(arguments, s), line) != negated;
+            }
+            else
+            {
+                return value;
+            }
+        }
+    }
+
+    // A test's one operand may stand without parentheses.
+    private List<Func<JinjaScope, object?>> TestsOperand() =>
+        Now.Kind is JinjaKind.String or JinjaKind.Number || (Now.Kind == JinjaKind.Name && Now.Text is not ("else" or "or" or "and" or "is" or "if" or "in" or "not"))
+            ? [Postfix(Primary())]
+            : [];
+
+    private (List<Func<JinjaScope, object?>> Items, List<(string Name, Func<JinjaScope, object?> Value)> Named) Arguments(string end)
+    {
+        var (items, named) = (new List<Func<JinjaScope, object?>>(), new List<(string, Func<JinjaScope, object?>)>());
+        while (!TakeSign(end))
+        {
+            if (Now.Kind == JinjaKind.Name && Next is { Kind: JinjaKind.Operator, Text: "=" })
+            {
+                var name = TakeName();
+                Take();
+                named.Add((name, Expression()));
+            }
+            else
+            {
+                items.Add(Expression());
+            }
+            if (!Is(JinjaKind.Operator, end))
+            {
+                Expect(JinjaKind.Operator, ",");
+            }
+        }
+        return (items, named);
+    }
+
+    private List<(string Name, Func<JinjaScope, object?> Value)> Entries()
+    {
+        var entries = new List<(string, Func<JinjaScope, object?>)>();
+        while (!TakeSign("}"))
+        {
+            var key = Now.Kind == JinjaKind.String ? Take().Text : throw JinjaException.At(Now.Line, "a mapping's key must be a string");
+            Expect(JinjaKind.Operator, ":");
+            entries.Add((key, Expression()));
+            if (!Is(JinjaKind.Operator, "}"))
+            {
+                Expect(JinjaKind.Operator, ",");
+            }
+        }
+        return entries;
+    }
+
+    private static List<object?> Values(List<Func<JinjaScope, object?>> items, JinjaScope scope) => [.. items.Select(item => item(scope))];
+
+    private static Dictionary<string, object?> Values(List<(string Name, Func<JinjaScope, object?> Value)> entries, JinjaScope scope)
+    {
+        var values = new Dictionary<string, object?>();
+        foreach (var (name, value) in entries)
+        {
+            values[name] = value(scope);
+        }
+        return values;
+    }
+}

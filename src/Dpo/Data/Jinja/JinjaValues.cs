@@ -1,0 +1,156 @@
+using System.Globalization;
+
+namespace TinyDpo.Dpo;
+
+/// <summary>
+/// What can be done with values of a template: text (string), numbers (long), truth (bool), none (null), lists (List of values) and mappings
+/// (Dictionary by string), as in Python.
+/// </summary>
+internal static class JinjaValues
+{
+    public static bool IsTrue(object? value) => value switch
+    {
+        null or JinjaUndefined => false,
+        bool truth => truth,
+        long number => number != 0,
+        string text => text.Length > 0,
+        List<object?> list => list.Count > 0,
+        Dictionary<string, object?> mapping => mapping.Count > 0,
+        _ => true,
+    };
+
+    public static string Text(object? value, int line) => value switch
+    {
+        null => "None",
+        JinjaUndefined => "",
+        bool truth => truth ? "True" : "False",
+        long number => number.ToString(CultureInfo.InvariantCulture),
+        string text => text,
+        _ => throw JinjaException.At(line, $"{Name(value)} cannot be printed here"),
+    };
+
+    public static bool AreEqual(object? a, object? b) => (a, b) switch
+    {
+        (List<object?> x, List<object?> y) => x.Count == y.Count && x.Zip(y).All(static pair => AreEqual(pair.First, pair.Second)),
+        (Dictionary<string, object?> x, Dictionary<string, object?> y) =>
+            x.Count == y.Count && x.All(pair => y.TryGetValue(pair.Key, out var other) && AreEqual(pair.Value, other)),
+        (JinjaUndefined, JinjaUndefined) => true,
+        (bool x, long y) => (x ? 1 : 0) == y,
+        (long x, bool y) => x == (y ? 1 : 0),
+        _ => Equals(a, b),
+    };
+
+    public static object Arithmetic(string sign, object? a, object? b, int line) => (sign, a, b) switch
+    {
+        ("+", string x, string y) => x + y,
+        ("+", List<object?> x, List<object?> y) => new List<object?>([.. x, .. y]),
+        ("+", long x, long y) => x + y,
+        ("-", long x, long y) => x - y,
+        ("*", long x, long y) => x * y,
+        ("//", long x, long y) when y != 0 => (long)Math.Floor((double)x / y),
+        ("%", long x, long y) when y != 0 => ((x % y) + y) % y,
+        _ => throw JinjaException.At(line, $"{sign} does not go with {Name(a)} and {Name(b)}"),
+    };
+
+    public static bool Compare(string sign, object? a, object? b, int line)
+    {
+        switch (sign)
+        {
+            case "==":
+                return AreEqual(a, b);
+            case "!=":
+                return !AreEqual(a, b);
+            case "in":
+                return Contains(b, a, line);
+            case "not in":
+                return !Contains(b, a, line);
+        }
+        var order = (a, b) switch
+        {
+            (long x, long y) => x.CompareTo(y),
+            (string x, string y) => string.CompareOrdinal(x, y),
+            _ => throw JinjaException.At(line, $"{sign} does not go with {Name(a)} and {Name(b)}"),
+        };
+        return sign switch { "<" => order < 0, ">" => order > 0, "<=" => order <= 0, _ => order >= 0 };
+    }
+
+    /// <summary>container[key], or container.key.</summary>
+    public static object? Item(object? container, object? key, int line) => (container, key) switch
+    {
+        (Dictionary<string, object?> mapping, string name) => mapping.TryGetValue(name, out var value) ? value : JinjaUndefined.Of(name),
+        (List<object?> list, long index) => Within(index, list.Count) is { } at ? list[at] : JinjaUndefined.Of($"[{index}]"),
+        (string text, long index) => Within(index, text.Length) is { } at ? text[at].ToString() : JinjaUndefined.Of($"[{index}]"),
+        (JinjaUndefined undefined, _) => throw JinjaException.At(line, $"'{undefined.Name}' is undefined"),
+        _ => JinjaUndefined.Of(key as string ?? "an item"),
+    };
+
+    /// <summary>container[start:stop:step].</summary>
+    public static object Slice(object? container, object? start, object? stop, object? step, int line)
+    {
+        var length = container switch
+        {
+            string text => text.Length,
+            List<object?> list => list.Count,
+            _ => throw JinjaException.At(line, $"{Name(container)} cannot be cut"),
+        };
+        var stride = Bound(step) ?? 1;
+        if (stride == 0)
+        {
+            throw JinjaException.At(line, "a slice cannot have a step of 0");
+        }
+        var (first, last) = stride > 0 ? (0L, (long)length) : (length - 1L, -1L);
+        var from = Bound(start) is { } s ? Clamp(s) : first;
+        var to = Bound(stop) is { } e ? Clamp(e) : last;
+        var places = new List<int>();
+        for (var i = from; stride > 0 ? i < to : i > to; i += stride)
+        {
+            places.Add((int)i);
+        }
+        return container is string t ? string.Concat(places.Select(i => t[i])) : new List<object?>(places.Select(i => ((List<object?>)container!)[i]));
+
+        long Clamp(long bound) => Math.Clamp(bound < 0 ? bound + length : bound, stride > 0 ? 0 : -1, stride > 0 ? length : length - 1);
+
+        long? Bound(object? value) => value switch
+        {
+            null => null,
+            long number => number,
+            _ => throw JinjaException.At(line, $"{Name(value)} is no place to cut"),
+        };
+    }
+
+    public static List<object?> Items(object? value, int line) => value switch
+    {
+        List<object?> list => list,
+        JinjaUndefined => [],
+        Dictionary<string, object?> mapping => [.. mapping.Keys],
+        string text => [.. text.Select(static c => c.ToString())],
+        _ => throw JinjaException.At(line, $"{Name(value)} cannot be gone through"),
+    };
+
+    public static string Name(object? value) => value switch
+    {
+        null => "none",
+        JinjaUndefined undefined => $"'{undefined.Name}', which is undefined,",
+        bool => "a truth value",
+        long => "a number",
+        string => "a string",
+        List<object?> => "a list",
+        Dictionary<string, object?> => "a mapping",
+        _ => "a function",
+    };
+
+    private static bool Contains(object? container, object? value, int line) => container switch
+    {
+        string text when value is string part => text.Contains(part, StringComparison.Ordinal),
+        List<object?> list => list.Exists(item => AreEqual(item, value)),
+        Dictionary<string, object?> mapping => value is string key && mapping.ContainsKey(key),
+        JinjaUndefined => false,
+        _ => throw JinjaException.At(line, $"'in' does not go with {Name(value)} and {Name(container)}"),
+    };
+
+    private static int? Within(long index, int count)
+    {
+        index += index < 0 ? count : 0;
+        return index >= 0 && index < count ? (int)index : null;
+    }
+}

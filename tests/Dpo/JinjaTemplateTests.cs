@@ -1,0 +1,105 @@
+using System.Text.Json;
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Tests;
+
+/// <summary>Our Jinja against jinja2 itself, in the constructs that chat templates are made of.</summary>
+public class JinjaTemplateTests
+{
+    private static readonly (string Role, string Content)[][] s_conversations =
+    [
+        [("user", " q\n")],
+        [("system", "S "), ("user", "q"), ("assistant", "<think>t</think>\n\na"), ("user", "r")],
+        [("user", "q"), ("assistant", "a"), ("user", "été 日本"), ("assistant", " b ")],
+        [("user", "q"), ("user", "again")],
+    ];
+
+    private static readonly string[] s_templates =
+    [
+        "{% for m in messages %}\n    {{ m.role }}: {{ m['content'] }}\n{% endfor %}\n\nend\n",
+        "{%- for m in messages -%}\n  [{{- m.role | upper -}}]  {# a comment #}\n  {{ m.content | trim }}\n{%- endfor %}\n{{ 'go' if add_generation_prompt }}\n\n",
+        "  {% if messages[0].role == 'system' %}\n  {% set system = messages[0].content.strip() %}\n  {% set rest = messages[1:] %}\n  {% else %}\n{% set system = '' %}{% set rest = messages %}{% endif %}\n"
+            + "{% for m in rest %}{% if loop.first and system %}<<{{ system }}>>{% endif %}{{ m.role + '\\n' ~ loop.index ~ loop.index0 }}{{ ',' if not loop.last else '.' }}{% endfor %}",
+        "{%- if tools %}{{- tools | tojson(indent=4) }}{%- elif not tools is defined and messages | length > 2 %}{{- 'long' }}{%- else %}{{- \"short\" }}{%- endif %}",
+        "{{- bos_token }}{% for m in messages %}{% if (m['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}{{ m.content + eos_token }}{% endfor %}",
+        "{%- set ns = namespace(found=false, last=messages|length - 1) %}{%- for m in messages[::-1] %}{%- set at = (messages|length - 1) - loop.index0 %}"
+            + "{%- if not ns.found and m.role == 'user' and not(m.content.startswith('x') and m.content.endswith('y')) %}{%- set ns.found = true %}{%- set ns.last = at %}{%- endif %}{%- endfor %}{{ ns.last }} {{ ns.found }}",
+        "{%- for m in messages %}{%- if m.role == 'assistant' %}{%- set c = m.content %}{%- if '</think>' in c %}{%- set c = c.split('</think>')[-1].lstrip('\\n') %}{%- endif %}{%- generation %}{{- c }}{%- endgeneration %}{%- elif m.role not in ['system', \"tool\"] %}{{- m.content }}{%- endif %}{%- endfor %}",
+        "{{ messages[-1].content[:2] }}{{ messages[9] }}{{ none is none }}{{ undefined_name is defined }}{{ messages[0].tool_calls is defined and messages[0].tool_calls }}",
+        "{%- for m in messages %}\n\n   {%- if 'tool_calls' in m or m.content is mapping %}x{% endif %}\n   {{- '<|' + m.role + \"|>\\n\" }}\n   {%+ if m.content is string and m.content is not none %}\n{{ m.content|replace('q', 'Q') }}\n   {% endif %}\n{%- endfor %}",
+        "{{ -3 + 2 * 4 // 3 }} {{ 7 % 3 }} {{ 1 < 2 }} {{ 'a' in 'abc' and 'b' not in ['c'] }} {{ not 1 }} {{ [1, 2] + [3] == [1, 2, 3] }} {{ {'a': 1}['a'] }} {{ ('x' 'y') | default('z') }}{{ nothing | default('z') }}",
+        "{% for m in messages if m.role == 'user' and m.content != 'r' %}{{ loop.index }}/{{ loop.length }}{{ m.content }}{% endfor %}",
+        "{% set users = messages | selectattr('role', 'equalto', 'user') | list %}{% for m in messages %}{{ m == users[-1] }}{% for k, v in m.items() %}{{ k ~ v }}{% endfor %}{% endfor %}",
+        "{% set v %}{% endset %}",
+        "{{ missing.member }}",
+        "{{ 'a' + 1 }}",
+    ];
+
+    /// <summary>The texts are those of jinja2; where it raises, we refuse.</summary>
+    [Test]
+    public void TextsAreThoseOfJinja()
+    {
+        var request = JsonSerializer.Serialize(new
+        {
+            templates = s_templates,
+            conversations = s_conversations.Select(static c => c.Select(static m => new { role = m.Role, content = m.Content })),
+        });
+        var expected = PythonScript.Run("Dpo/jinja_render.py", request, "jinja2");
+        Assert.Multiple(() =>
+        {
+            for (var t = 0; t < s_templates.Length; t++)
+            {
+                for (var c = 0; c < s_conversations.Length; c++)
+                {
+                    foreach (var opens in new[] { false, true })
+                    {
+                        var text = expected[t][c][opens ? 1 : 0].GetString();
+                        Assert.That(Render(s_templates[t], s_conversations[c], opens), Is.EqualTo(IsUnsupported(s_templates[t]) ? null : text), s_templates[t]);
+                    }
+                }
+            }
+        });
+    }
+
+    // What jinja2 can and we refuse.
+    private static bool IsUnsupported(string template) => template.Contains("{% set v %}");
+
+    [TestCase("{% for m in messages %}", "line 1: the template's end stands where {% should")]
+    [TestCase("a\n{% endif %}", "line 2: endif stands alone")]
+    [TestCase("{{ 'a }}", "line 1: a string has no end")]
+    [TestCase("\n\n{{ a ", "line 3: a tag has no end")]
+    [TestCase("{# a", "line 1: a comment has no end")]
+    [TestCase("{% if a %}{% else %}{% elif b %}{% endif %}", "elif stands where endif should")]
+    [TestCase("{{ a ? b }}", "a tag holds the character ?")]
+    [TestCase("{% include 'x' %}", "the statement 'include' is not supported")]
+    [TestCase("{% for m in messages recursive %}{% endfor %}", "recursive stands where %} should")]
+    [TestCase("{{ ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((1 }}", "nested more than 64 deep")]
+    public void AFaultHasItsLine(string template, string message) =>
+        Assert.That(() => JinjaTemplate.Parse(template), Throws.TypeOf<JinjaException>().With.Message.Contains(message));
+
+    [TestCase("{{ messages | tojson }}", "line 1: the filter 'tojson' on a list is not supported")]
+    [TestCase("\n{{ strftime_now('%d') }}", "line 2: the function 'strftime_now' is not supported")]
+    [TestCase("{{ messages is callable }}", "the test 'callable' is not supported")]
+    [TestCase("{{ 'a'.center(3) }}", "the method 'center' of a string is not supported")]
+    [TestCase("{{ raise_exception('in its words') }}", "in its words")]
+    public void WhatIsNotSupportedIsRefusedWhereItIsReached(string template, string message)
+    {
+        var parsed = JinjaTemplate.Parse(template);
+        Assert.That(() => parsed.Render([("messages", new List<object?>())]), Throws.TypeOf<JinjaException>().With.Message.Contains(message));
+        Assert.That(JinjaTemplate.Parse("{% if false %}" + template + "{% endif %}").Render([]), Is.Empty);
+    }
+
+    private static string? Render(string template, (string Role, string Content)[] conversation, bool opens)
+    {
+        try
+        {
+            var messages = conversation.Select(static m => (object?)new Dictionary<string, object?> { ["role"] = m.Role, ["content"] = m.Content }).ToList();
+            return JinjaTemplate.Parse(template).Render(
+                [("messages", messages), ("add_generation_prompt", opens), ("bos_token", "<s>"), ("eos_token", "</s>")]);
+        }
+        catch (JinjaException)
+        {
+            return null;
+        }
+    }
+}
