@@ -89,6 +89,17 @@ public class JinjaTemplateTests
         Assert.That(JinjaTemplate.Parse("{% if false %}" + template + "{% endif %}").Render([]), Is.Empty);
     }
 
+    /// <summary>Templates that would go on for ever, or fill the memory.</summary>
+    [TestCase("{% for a in t %}{% for b in t %}{% for c in t %}{% for d in t %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}", "turns of loops")]
+    [TestCase("{% set n = namespace(s=t) %}{% for a in t %}{% set n.s = n.s + n.s %}{% endfor %}", "a value is longer than")]
+    [TestCase("{% set n = namespace(s=[1]) %}{% for a in t %}{% set n.s = n.s + n.s %}{% endfor %}", "a value is longer than")]
+    [TestCase("{% set n = namespace(s=t) %}{% for a in t %}{% set n.s = n.s.replace('a', 'aa') %}{% endfor %}", "a value is longer than")]
+    [TestCase("{% set n = namespace(s=t) %}{% for a in t %}{% set n.s = [n.s, n.s] | join %}{% endfor %}", "a value is longer than")]
+    [TestCase("{% set n = namespace(s=t) %}{% for a in t %}{% set n.s = n.s ~ n.s %}{% endfor %}", "a value is longer than")]
+    [TestCase("{% set s = t + t + t + t %}{% for a in s %}{% for b in s %}{{ s + s + s + s }}{% endfor %}{% endfor %}", "characters are written")]
+    public void AHostileTemplateEnds(string template, string message) => Assert.That(
+        () => JinjaTemplate.Parse(template).Render([("t", new string('a', 100))]), Throws.TypeOf<JinjaException>().With.Message.Contains(message));
+
     private static string? Render(string template, (string Role, string Content)[] conversation, bool opens)
     {
         try

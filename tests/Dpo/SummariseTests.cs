@@ -74,9 +74,20 @@ internal sealed class SummariseTests
         File.Delete(lost);
         Assert.That(CommandLineRun.Of(arguments).Succeeded().Output, Is.EqualTo(first));
         Assert.That(File.ReadAllText(lost), Is.EqualTo(before), "the same run, to the bit");
+        File.Delete(lost);
+        Directory.Delete(_folder.File("out/seed-1/summarise/model"), recursive: true);
+        Assert.That(CommandLineRun.Of(arguments).Succeeded().Output, Is.EqualTo(first), "its model made again");
 
         Rows("train.jsonl", 0, 30);
         CommandLineRun.Of(arguments).AssertFails(CommandLine.Failure, "other settings", "--out");
+    }
+
+    [Test]
+    public void WhereEachTextHasOneSummaryThereIsNoHumanRow()
+    {
+        var heldOut = Rows("held-out.jsonl", 40, 6, summaries: 1);
+        var output = CommandLineRun.Of(Arguments(Rows("train.jsonl", 0, 20, summaries: 1), heldOut)).Succeeded().Output;
+        Assert.That(output, Does.Contain("| First sentence | ").And.Not.Contain("| Human | ").And.Contain("of the 0 texts, of 6,"));
     }
 
     [Test]
@@ -96,11 +107,11 @@ internal sealed class SummariseTests
     private string[] Arguments(string data, string heldOut) =>
         ["experiment", "summarise", "--quick", "--quiet", "--data", data, "--held-out", heldOut, "--out", _folder.File("out")];
 
-    // Reports of the world of summaries; every other one has a second summary. Rows of the same number are the same.
-    private string Rows(string name, int from, int count) => Write(name, string.Concat(Enumerable.Range(from, count).Select(i =>
+    // Reports of the world of summaries; every other one may have a second summary. Rows of the same number are the same.
+    private string Rows(string name, int from, int count, int summaries = 2) => Write(name, string.Concat(Enumerable.Range(from, count).Select(i =>
     {
         var (report, summary) = World.All.Single(static w => w.Name == "summaries").Sample(1, i);
-        string[] targets = i % 2 == 0 ? [summary] : [summary, "someone did it."];
+        string[] targets = i % 2 == 0 || summaries == 1 ? [summary] : [summary, "someone did it."];
         return JsonSerializer.Serialize(new { source = report.Split(". "), target = targets }) + "\n";
     })));
 

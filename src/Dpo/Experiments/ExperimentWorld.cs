@@ -261,7 +261,7 @@ internal sealed class ExperimentWorld
                     best.Weights.CopyFrom(model.Weights);
                 }
             });
-        model.Weights.Free();
+        model.Free();
         return (best, bestEpoch);
     }
 

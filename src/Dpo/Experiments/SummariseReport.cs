@@ -18,6 +18,8 @@ internal static class SummariseReport
             $"""
             SFT's model has {models[0].Parameters} parameters, and on the held-out texts' first summaries a loss of {ExperimentReport.Number(models.Average(static m => m.HeldOutLoss))} nats a token; {ExperimentReport.Percent(models.Average(static m => m.CutPrompts))} of the texts were cut to fit.
 
+            {SummariseRun.Human} is a row of the {heldOut.Count(static t => t.Targets.Length > 1)} texts, of {heldOut.Length}, that have another summary to judge it by; so is "beats the human".
+
             {string.Concat(temperatures.Select((t, i) => $"Temperature {ExperimentReport.Number(t)}:\n\n{Table(runs, i)}\n"))}
             The first held-out texts' summaries at temperature {ExperimentReport.Number(temperatures[0])}, of seed {runs[0].Seed}:
 

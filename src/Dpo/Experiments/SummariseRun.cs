@@ -70,7 +70,7 @@ public sealed class SummariseRun
 
     private SummaryRun[] Runs() =>
     [
-        Load(Human, "", () => Judged(Human, _judge.HumanAnswers)),
+        .. Array.TrueForAll(_judge.HumanAnswers, static a => a is null) ? (SummaryRun[])[] : [Load(Human, "", () => Judged(Human, _judge.HumanAnswers))],
         Load(FirstSentence, "", () => Judged(FirstSentence, _judge.FirstSentences)),
         Load(ExperimentWorld.SftMethod, "", () => Measure(ExperimentWorld.SftMethod, "", Sft)),
         Load(FrontierArm.Preferred, "", () => OnPairs(FrontierArm.Preferred, "", new SftLoss())),
@@ -90,7 +90,15 @@ public sealed class SummariseRun
         });
     }
 
-    private SummaryModel LoadOrTrainSft() => LoadOrMake("model", TrainSft);
+    private SummaryModel LoadOrTrainSft()
+    {
+        var figures = Path.Combine(Folder, "model.json");
+        if (File.Exists(figures) && !Directory.Exists(Path.Combine(Folder, "model")))
+        {
+            File.Delete(figures); // of a model that is to be made again
+        }
+        return LoadOrMake("model", TrainSft);
+    }
 
     private SummaryModel TrainSft()
     {
@@ -107,7 +115,7 @@ public sealed class SummariseRun
         var loss = -PolicyDivergence.LogProbs(model, heldOut, cancellation: _cancellation).Sum() / heldOut.Sum(static s => s.Completion.Length);
         ModelFile.Save(Path.Combine(Folder, "model"), model, tokenizer);
         var made = new SummaryModel(model.Weights.Count, loss, _heldOut.Average(text => prompts.IsCut(text) ? 1.0 : 0));
-        model.Weights.Free();
+        model.Free();
         return made;
     }
 
@@ -141,7 +149,7 @@ public sealed class SummariseRun
         var (set, policy) = (_pairs.Value, Sft.Clone());
         Train($"{method} {setting}".Trim(), policy, new DpoTask(policy, set.Pairs, set.Reference, loss), _options.Preference, loss.AtReference);
         var measured = Measure(method, setting, policy);
-        policy.Weights.Free();
+        policy.Free();
         return measured;
     }
 

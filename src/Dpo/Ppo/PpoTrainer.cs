@@ -75,7 +75,7 @@ public sealed class PpoTrainer
         }
         _policyOptimiser.Free();
         _criticOptimiser?.Free();
-        _critic?.Weights.Free();
+        _critic?.Free();
     }
 
     private PpoReport Iterate(CancellationToken cancellation)

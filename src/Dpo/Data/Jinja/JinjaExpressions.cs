@@ -139,7 +139,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         while (TakeSign("~"))
         {
             var (left, right, line) = (value, Product(), Now.Line);
-            value = s => JinjaValues.Text(left(s), line) + JinjaValues.Text(right(s), line);
+            value = s => JinjaValues.Sum(JinjaValues.Text(left(s), line), JinjaValues.Text(right(s), line), line);
         }
         return value;
     }

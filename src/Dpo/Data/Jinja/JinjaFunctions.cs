@@ -17,8 +17,7 @@ internal static class JinjaFunctions
         ("list", _) => new List<object?>(JinjaValues.Items(value, line)),
         ("first", _) => JinjaValues.Item(JinjaValues.Items(value, line), 0L, line),
         ("last", _) => JinjaValues.Item(JinjaValues.Items(value, line), -1L, line),
-        ("join", _) => string.Join(
-            arguments is [string separator, ..] ? separator : "", JinjaValues.Items(value, line).Select(item => JinjaValues.Text(item, line))),
+        ("join", _) => Join(arguments is [string separator, ..] ? separator : "", [.. JinjaValues.Items(value, line).Select(item => JinjaValues.Text(item, line))], line),
         ("default" or "d", JinjaUndefined) => arguments is [var other, ..] ? other : "",
         ("default" or "d", _) => value,
         ("replace", string) => Method(value, "replace", arguments, line),
@@ -27,6 +26,12 @@ internal static class JinjaFunctions
         ("items", _) => Method(value, "items", arguments, line),
         _ => throw JinjaException.At(line, $"the filter '{name}' on {JinjaValues.Name(value)} is not supported"),
     };
+
+    private static string Join(string separator, string[] items, int line)
+    {
+        JinjaValues.RequireModest(items.Sum(static item => (long)item.Length) + ((long)items.Length * separator.Length), line);
+        return string.Join(separator, items);
+    }
 
     /// <summary>value is name(arguments).</summary>
     public static bool Test(string name, object? value, List<object?> arguments, int line) => name switch
@@ -61,7 +66,7 @@ internal static class JinjaFunctions
         (string text, "lower", []) => text.ToLowerInvariant(),
         (string text, "startswith", [string part]) => text.StartsWith(part, StringComparison.Ordinal),
         (string text, "endswith", [string part]) => text.EndsWith(part, StringComparison.Ordinal),
-        (string text, "replace", [string old, string now]) when old.Length > 0 => text.Replace(old, now, StringComparison.Ordinal),
+        (string text, "replace", [string old, string now]) when old.Length > 0 => Replace(text, old, now, line),
         (string text, "split", [string separator]) when separator.Length > 0 => new List<object?>(text.Split(separator)),
         (Dictionary<string, object?> mapping, "get", [string key, ..]) =>
             mapping.TryGetValue(key, out var found) ? found : arguments.Count > 1 ? arguments[1] : null,
@@ -72,6 +77,12 @@ internal static class JinjaFunctions
         (JinjaUndefined undefined, _, _) => throw JinjaException.At(line, $"'{undefined.Name}' is undefined"),
         _ => throw JinjaException.At(line, $"the method '{name}' of {JinjaValues.Name(value)} is not supported"),
     };
+
+    private static string Replace(string text, string old, string now, int line)
+    {
+        JinjaValues.RequireModest(Math.Max(text.Length, (long)text.Length / old.Length * now.Length), line);
+        return text.Replace(old, now, StringComparison.Ordinal);
+    }
 
     /// <summary>name(arguments).</summary>
     public static object? Call(string name, List<object?> arguments, Dictionary<string, object?> named, int line) => (name, arguments) switch

@@ -57,14 +57,14 @@ internal sealed class JinjaTemplate
         {
             if (Now.Kind == JinjaKind.Text)
             {
-                var text = Take().Text;
-                return scope => scope.Output.Append(text);
+                var (text, at) = (Now.Text, Take().Line);
+                return scope => scope.Write(text, at);
             }
             if (Take().Text == "{{")
             {
                 var (value, line) = (Expression(), Now.Line);
                 Expect(JinjaKind.Close, "}}");
-                return scope => scope.Output.Append(JinjaValues.Text(value(scope), line));
+                return scope => scope.Write(JinjaValues.Text(value(scope), line), line);
             }
             var keyword = Take();
             return keyword.Text switch
@@ -131,7 +131,7 @@ internal sealed class JinjaTemplate
 
             JinjaScope With(JinjaScope scope, object? item)
             {
-                var inner = scope.Inner();
+                var inner = scope.Inner(line);
                 for (var n = 0; n < names.Count; n++)
                 {
                     inner[names[n]] = names.Count == 1 ? item : JinjaValues.Item(item, (long)n, line);

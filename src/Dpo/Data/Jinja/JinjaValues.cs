@@ -8,6 +8,8 @@ namespace TinyDpo.Dpo;
 /// </summary>
 internal static class JinjaValues
 {
+    private const int MostLength = 1 << 24;
+
     public static bool IsTrue(object? value) => value switch
     {
         null or JinjaUndefined => false,
@@ -42,8 +44,8 @@ internal static class JinjaValues
 
     public static object Arithmetic(string sign, object? a, object? b, int line) => (sign, a, b) switch
     {
-        ("+", string x, string y) => x + y,
-        ("+", List<object?> x, List<object?> y) => new List<object?>([.. x, .. y]),
+        ("+", string x, string y) => Sum(x, y, line),
+        ("+", List<object?> x, List<object?> y) => Sum(x, y, line),
         ("+", long x, long y) => x + y,
         ("-", long x, long y) => x - y,
         ("*", long x, long y) => x * y,
@@ -138,6 +140,27 @@ internal static class JinjaValues
         Dictionary<string, object?> => "a mapping",
         _ => "a function",
     };
+
+    /// <exception cref="JinjaException">A value is so long that only a hostile template asks for it.</exception>
+    public static void RequireModest(long length, int line)
+    {
+        if (length > MostLength)
+        {
+            throw JinjaException.At(line, $"a value is longer than {MostLength}");
+        }
+    }
+
+    public static string Sum(string a, string b, int line)
+    {
+        RequireModest((long)a.Length + b.Length, line);
+        return a + b;
+    }
+
+    private static List<object?> Sum(List<object?> a, List<object?> b, int line)
+    {
+        RequireModest((long)a.Count + b.Count, line);
+        return [.. a, .. b];
+    }
 
     private static bool Contains(object? container, object? value, int line) => container switch
     {
