@@ -131,6 +131,83 @@ public class TokenizersByteFallbackTests
         Assert.That(tokenizer.DecodeContinuation(tokenizer.EncodeContinuation("ab<|user|>ab")), Is.EqualTo("ab<|user|>ab"));
     }
 
+    /// <summary>Metaspace gives what the normalizers give, but puts no space before a space, and by "first" none behind an added token.</summary>
+    [Test]
+    public void MetaspacePutsASpaceWhereItsSchemeSays()
+    {
+        using var folder = new TemporaryFolder();
+        var normalizing = WithMetaspace(folder, null);
+        var always = WithMetaspace(folder, """{ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": false }""");
+        var first = WithMetaspace(folder, """{ "type": "Metaspace", "replacement": "▁", "add_prefix_space": true, "prepend_scheme": "first", "split": false }""");
+        var never = WithMetaspace(folder, """{ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": false }""");
+        Prop.ForAll(TokenizersSamples.AnyText, text =>
+        {
+            var expected = text.StartsWith(' ') || text.StartsWith('▁') ? (int[])[1, .. normalizing.EncodeContinuation(text)] : normalizing.Encode(text);
+            return always.Encode(text).SequenceEqual(expected) && first.Encode(text).SequenceEqual(expected)
+                && never.Encode(text).SequenceEqual([1, .. normalizing.EncodeContinuation(text)])
+                && always.EncodeContinuation(text).SequenceEqual(normalizing.EncodeContinuation(text))
+                && (text.StartsWith(' ') || text.Contains('▁') || always.Decode(always.Encode(text)) == text)
+                && (text.Contains('▁') || never.Decode(never.Encode(text)) == text);
+        }).QuickCheckThrowOnFailure();
+        Assert.That(Pieces(always, "ab<x>ab"), Is.EqualTo(["▁ab", "<x>", "▁ab"]));
+        Assert.That(Pieces(first, "ab<x>ab"), Is.EqualTo(["▁ab", "<x>", "ab"]));
+        Assert.That(Pieces(first, "<x>ab"), Is.EqualTo(["<x>", "ab"]));
+        foreach (var tokenizer in (ITokenizer[])[normalizing, always, first, never])
+        {
+            using var saved = new TemporaryFolder();
+            TokenizersSamples.SavedAndLoaded(tokenizer, saved);
+        }
+    }
+
+    [Test]
+    public void MetaspaceSplitsAtSpacesUnlessToldNotTo()
+    {
+        using var folder = new TemporaryFolder();
+        var whole = WithMetaspace(folder, """{ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": false }""");
+        var split = WithMetaspace(folder, """{ "type": "Metaspace", "replacement": "▁", "add_prefix_space": false }""");
+        Assert.That(Pieces(whole, "c  ab"), Is.EqualTo(["c▁", "▁ab"]));
+        Assert.That(Pieces(split, "c  ab"), Is.EqualTo(["c", "▁", "▁ab"]));
+        Assert.That(Pieces(split, " ab"), Is.EqualTo(["▁ab"]));
+        using var saved = new TemporaryFolder();
+        Assert.That(Pieces(TokenizersSamples.SavedAndLoaded(split, saved), "c  ab"), Is.EqualTo(["c", "▁", "▁ab"]));
+    }
+
+    [TestCase("""{ "type": "Metaspace" }""", "pre_tokenizer: has no \"replacement\"")]
+    [TestCase("""{ "type": "Metaspace", "replacement": "__" }""", "pre_tokenizer.replacement: is not one character")]
+    [TestCase("""{ "type": "Metaspace", "replacement": "▁", "prepend_scheme": "last" }""", "pre_tokenizer.prepend_scheme: \"last\" is not supported")]
+    [TestCase("""{ "type": "Whitespace" }""", "pre_tokenizer: is not one Metaspace")]
+    public void AnotherPreTokenizerIsRefused(string step, string message)
+    {
+        using var folder = new TemporaryFolder();
+        Assert.That(() => WithMetaspace(folder, step), Throws.TypeOf<InputException>().With.Message.Contains(message));
+        WithMetaspace(folder, null);
+        TokenizersSamples.Edit(folder.File("tokenizer.json"), root => root["pre_tokenizer"] = JsonNode.Parse("""{ "type": "Metaspace", "replacement": "▁" }"""));
+        Assert.That(() => TokenizerFile.Load(folder.Path), Throws.TypeOf<InputException>().With.Message.Contains("before a Metaspace is not supported"));
+    }
+
+    /// <summary>A tokenizer.json whose pieces have ▁ for a space, with that pre-tokenizer in place of the normalizers, or with these.</summary>
+    private static ITokenizer WithMetaspace(TemporaryFolder folder, string? preTokenizer)
+    {
+        File.WriteAllBytes(folder.File("spaces.bin"), TokenizersSamples.TokBin(
+            ("a", -9), ("b", -9), ("c", -9), (" ", -9), ("ab", -1), ("bc", -1), (" a", -2), (" ab", -3), ("c ", -4), ("é", -9)));
+        var model = ((ByteFallbackTokenizer)TokenizerFile.Load(folder.File("spaces.bin"))).Model;
+        string[] pieces = [.. model.Pieces.Select(static p => p!.Replace(' ', '▁')), "<x>"];
+        AddedToken[] added = [.. model.AddedTokens, new AddedToken(pieces.Length - 1, "<x>", Special: false)];
+        new ByteFallbackTokenizer(model with { Pieces = pieces, AddedTokens = added }, '▁', SpacePrefix.Always).Save(folder.Path);
+        if (preTokenizer is not null)
+        {
+            TokenizersSamples.Edit(folder.File("tokenizer.json"), root =>
+            {
+                root["normalizer"] = null;
+                root["pre_tokenizer"] = JsonNode.Parse(preTokenizer);
+            });
+        }
+        return TokenizerFile.Load(folder.Path);
+    }
+
+    private static IEnumerable<string?> Pieces(ITokenizer tokenizer, string text) =>
+        tokenizer.Encode(text).Skip(1).Select(id => ((ByteFallbackTokenizer)tokenizer).Model.Pieces[id]);
+
     [Test]
     public void HalfACharacterDecodesToTheReplacementCharacter()
     {

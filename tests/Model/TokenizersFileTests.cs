@@ -207,7 +207,7 @@ public class TokenizersFileTests
             AssertRefused(folder.Path, problem);
         }
         AssertRefusedWith("lacks the byte piece <0x07>", root => Vocab(root).Remove("<0x07>"));
-        AssertRefusedWith("pre_tokenizer", root => root["pre_tokenizer"] = JsonNode.Parse("""{ "type": "Metaspace" }"""));
+        AssertRefusedWith("pre_tokenizer", root => root["pre_tokenizer"] = JsonNode.Parse("""{ "type": "Whitespace" }"""));
         AssertRefusedWith("a normalizer NFKC", root => root["normalizer"] = JsonNode.Parse("""{ "type": "NFKC" }"""));
         AssertRefusedWith("a space does not become one character",
             root => root["normalizer"] = JsonNode.Parse("""{ "type": "Prepend", "prepend": "\u2581" }"""));

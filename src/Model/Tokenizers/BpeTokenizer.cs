@@ -79,8 +79,12 @@ public abstract class BpeTokenizer : ITokenizer
         AtomicFile.Write(Path.Combine(folder, TokenizerFile.ConfigurationName), stream => stream.Write(TokenizerJsonWriter.Configuration(this)));
     }
 
-    /// <summary>Encodes a stretch of text that holds no added token. <paramref name="startsSequence"/>: it came through Encode.</summary>
-    private protected abstract void EncodeStretch(ReadOnlySpan<char> text, bool startsSequence, List<int> ids);
+    /// <summary>Encodes a stretch of text, not empty, that holds no added token.</summary>
+    /// <param name="text">The stretch.</param>
+    /// <param name="startsSequence">Whether it came through Encode.</param>
+    /// <param name="startsText">Whether nothing stands before it in the text, no added token either.</param>
+    /// <param name="ids">Where its ids are added.</param>
+    private protected abstract void EncodeStretch(ReadOnlySpan<char> text, bool startsSequence, bool startsText, List<int> ids);
 
     /// <summary>The UTF-8 bytes that an id stands for: empty where it has no piece.</summary>
     private protected abstract ReadOnlySpan<byte> BytesOf(int id);
@@ -98,7 +102,7 @@ public abstract class BpeTokenizer : ITokenizer
         {
             if (token is null)
             {
-                EncodeStretch(text.AsSpan(stretch), startsSequence, ids);
+                EncodeStretch(text.AsSpan(stretch), startsSequence, startsText: stretch.Start.Value == 0, ids);
             }
             else
             {

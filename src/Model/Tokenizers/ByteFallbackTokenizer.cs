@@ -16,12 +16,14 @@ public sealed class ByteFallbackTokenizer : BpeTokenizer
 
     /// <param name="model">The pieces, in which <paramref name="space"/> stands for a space.</param>
     /// <param name="space">'▁' (U+2581) in Hugging Face's files, where it stands for a space in a text too; ' ' in llama2.c's.</param>
-    /// <param name="prefixesSpace">Whether <see cref="BpeTokenizer.Encode"/> puts a space before a text that is not empty.</param>
+    /// <param name="prefix">Where a space is put before a text that is not empty.</param>
+    /// <param name="splitsAtSpaces">Whether nothing merges across the beginning of a space: Metaspace with split.</param>
     /// <exception cref="InputException">The vocabulary lacks one of the 256 byte pieces.</exception>
-    public ByteFallbackTokenizer(BpeModel model, char space, bool prefixesSpace) : base(model)
+    public ByteFallbackTokenizer(BpeModel model, char space, SpacePrefix prefix, bool splitsAtSpaces = false) : base(model)
     {
         Space = space;
-        PrefixesSpace = prefixesSpace;
+        Prefix = prefix;
+        SplitsAtSpaces = splitsAtSpaces;
         bytes = new byte[VocabSize][];
         Array.Fill(byteIds, -1);
         for (var id = 0; id < VocabSize; id++)
@@ -51,7 +53,9 @@ public sealed class ByteFallbackTokenizer : BpeTokenizer
 
     public char Space { get; }
 
-    public bool PrefixesSpace { get; }
+    public SpacePrefix Prefix { get; }
+
+    public bool SplitsAtSpaces { get; }
 
     internal override bool HasByteFallback => true;
 
@@ -61,21 +65,36 @@ public sealed class ByteFallbackTokenizer : BpeTokenizer
     public override string Decode(ReadOnlySpan<int> ids)
     {
         var text = DecodeContinuation(ids);
-        return PrefixesSpace && text.StartsWith(' ') ? text[1..] : text;
+        return Prefix != SpacePrefix.Never && text.StartsWith(' ') ? text[1..] : text;
     }
 
-    private protected override void EncodeStretch(ReadOnlySpan<char> text, bool startsSequence, List<int> ids)
+    private protected override void EncodeStretch(ReadOnlySpan<char> text, bool startsSequence, bool startsText, List<int> ids)
     {
         // A code point is at most four bytes, but never more than three a UTF-16 unit.
         var row = new int[3 * (text.Length + 1)];
         var length = 0;
-        if (startsSequence && PrefixesSpace)
+        var hasSpace = text[0] == ' ' || text[0] == Space;
+        if (startsSequence && Prefix switch
+            {
+                SpacePrefix.Always => true,
+                SpacePrefix.UnlessThere => !hasSpace,
+                SpacePrefix.FirstUnlessThere => startsText && !hasSpace,
+                _ => false,
+            })
         {
             Add(new Rune(Space), row, ref length);
         }
+        var first = true;
         foreach (var rune in text.EnumerateRunes())
         {
-            Add(rune.Value == ' ' ? new Rune(Space) : rune, row, ref length);
+            var isSpace = rune.Value == ' ' || rune.Value == Space;
+            if (SplitsAtSpaces && isSpace && !first)
+            {
+                AppendMerged(row.AsSpan(0, length), ids);
+                length = 0;
+            }
+            Add(isSpace ? new Rune(Space) : rune, row, ref length);
+            first = false;
         }
         AppendMerged(row.AsSpan(0, length), ids);
     }
@@ -87,15 +106,26 @@ public sealed class ByteFallbackTokenizer : BpeTokenizer
         var space = JsonSerializer.Serialize(Space.ToString());
         var prepend = $$"""{ "type": "Prepend", "prepend": {{space}} }""";
         var replace = $$"""{ "type": "Replace", "pattern": { "String": " " }, "content": {{space}} }""";
-        string?[] normalizers = [PrefixesSpace ? prepend : null, Space == ' ' ? null : replace];
+        string?[] normalizers = [Prefix == SpacePrefix.Always ? prepend : null, Space == ' ' ? null : replace];
         var back = $$"""{ "type": "Replace", "pattern": { "String": {{space}} }, "content": " " }""";
         var strip = """, { "type": "Strip", "content": " ", "start": 1, "stop": 0 }""";
-        json.WritePropertyName("normalizer");
-        json.WriteRawValue($$"""{ "type": "Sequence", "normalizers": [{{string.Join(", ", normalizers.OfType<string>())}}] }""");
-        json.WriteNull("pre_tokenizer");
+        if (SplitsAtSpaces || Prefix is SpacePrefix.UnlessThere or SpacePrefix.FirstUnlessThere)
+        {
+            json.WriteNull("normalizer");
+            json.WritePropertyName("pre_tokenizer");
+            json.WriteRawValue($$"""
+                { "type": "Metaspace", "replacement": {{space}}, "prepend_scheme": "{{MetaspaceScheme.Of(Prefix)}}", "split": {{(SplitsAtSpaces ? "true" : "false")}} }
+                """.Trim());
+        }
+        else
+        {
+            json.WritePropertyName("normalizer");
+            json.WriteRawValue($$"""{ "type": "Sequence", "normalizers": [{{string.Join(", ", normalizers.OfType<string>())}}] }""");
+            json.WriteNull("pre_tokenizer");
+        }
         json.WritePropertyName("decoder");
         json.WriteRawValue($$"""
-            { "type": "Sequence", "decoders": [{{back}}, { "type": "ByteFallback" }, { "type": "Fuse" }{{(PrefixesSpace ? strip : "")}}] }
+            { "type": "Sequence", "decoders": [{{back}}, { "type": "ByteFallback" }, { "type": "Fuse" }{{(Prefix != SpacePrefix.Never ? strip : "")}}] }
             """.Trim());
     }
 

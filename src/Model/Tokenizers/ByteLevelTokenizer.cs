@@ -50,7 +50,7 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
 
     internal override bool HasByteFallback => false;
 
-    private protected override void EncodeStretch(ReadOnlySpan<char> text, bool startsSequence, List<int> ids)
+    private protected override void EncodeStretch(ReadOnlySpan<char> text, bool startsSequence, bool startsText, List<int> ids)
     {
         if (Model.NormalizesToFormC)
         {

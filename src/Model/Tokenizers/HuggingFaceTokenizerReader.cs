@@ -34,10 +34,9 @@ internal static class HuggingFaceTokenizerReader
         if (model["byte_fallback"]?.Flag() == true)
         {
             Refuse(model, "ignore_merges", value => !value.Flag());
-            var (space, prefixesSpace) = ReadSpaceNormalizer(root);
-            Refuse(root, "pre_tokenizer", _ => false);
+            var (space, prefix, splits) = root["pre_tokenizer"] is null ? ReadSpaceNormalizer(root) : ReadMetaspace(root);
             var bpe = Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: true);
-            return new ByteFallbackTokenizer(bpe, space, prefixesSpace);
+            return new ByteFallbackTokenizer(bpe, space, prefix, splits);
         }
         var normalizers = root.Steps("normalizer", "normalizers");
         if (normalizers.FindIndex(static step => step.Type != "NFC") is >= 0 and var other)
@@ -151,7 +150,30 @@ internal static class HuggingFaceTokenizerReader
         line.Split(' ') is [{ Length: > 0 } left, { Length: > 0 } right] ? table.Merge(left, right, rank, error)
             : throw error($"the merge \"{Quoted.Text(line)}\" is not two pieces with one space between them", "write \"LEFT RIGHT\"");
 
-    private static (char Space, bool PrefixesSpace) ReadSpaceNormalizer(JsonPlace root)
+    // What was add_prefix_space at first became prepend_scheme; both may stand there.
+    private static (char Space, SpacePrefix Prefix, bool SplitsAtSpaces) ReadMetaspace(JsonPlace root)
+    {
+        var steps = root.Steps("pre_tokenizer", "pretokenizers");
+        if (steps is not [{ Type: "Metaspace" } step])
+        {
+            throw root.Required("pre_tokenizer").Error("is not one Metaspace", OtherTokenizer);
+        }
+        if (root.Steps("normalizer", "normalizers") is [var normalizer, ..])
+        {
+            throw normalizer.Error($"a normalizer {normalizer.Type} before a Metaspace is not supported", OtherTokenizer);
+        }
+        var space = step.Required("replacement");
+        if (space.Text().Length != 1)
+        {
+            throw space.Error("is not one character", "write one, as ▁");
+        }
+        var prefix = step["prepend_scheme"] is { } scheme
+            ? MetaspaceScheme.Of(scheme.Text()) ?? throw scheme.Error($"\"{scheme.Text()}\" is not supported", "write always, first or never")
+            : SpacePrefix.UnlessThere;
+        return (space.Text()[0], step["add_prefix_space"]?.Flag() == false ? SpacePrefix.Never : prefix, step["split"]?.Flag() ?? true);
+    }
+
+    private static (char Space, SpacePrefix Prefix, bool SplitsAtSpaces) ReadSpaceNormalizer(JsonPlace root)
     {
         string? prefix = null, space = null;
         foreach (var step in root.Steps("normalizer", "normalizers"))
@@ -170,7 +192,7 @@ internal static class HuggingFaceTokenizerReader
             }
         }
         space ??= " ";
-        return space.Length == 1 && (prefix ?? space) == space ? (space[0], prefix is not null)
+        return space.Length == 1 && (prefix ?? space) == space ? (space[0], prefix is null ? SpacePrefix.Never : SpacePrefix.Always, false)
             : throw root.Required("normalizer").Error("a space does not become one character, the same as is prepended", OtherTokenizer);
     }
 

@@ -39,7 +39,7 @@ internal static class Llama2cTokenizerReader
             EosId = Bos,
             UnkId = 0,
             SplitSpecialTokens = true,
-        }, space: ' ', prefixesSpace: true);
+        }, space: ' ', SpacePrefix.Always);
     }
 
     private static List<float> ReadPieces(string file, ReadOnlySpan<byte> content, PieceTable table)
