@@ -66,6 +66,16 @@ public sealed class LoraAdapters
         };
     });
 
+    /// <summary>Takes the adapters off until the result is disposed of: meanwhile the model is what it was without them.</summary>
+    public IDisposable Suspend()
+    {
+        foreach (var (projection, _) in _adapters)
+        {
+            projection.Adapter = null;
+        }
+        return new Suspension(_adapters);
+    }
+
     /// <summary>Adds every adapter to the weights it stands beside, W += alpha / rank B A, and takes it off. The weights stay frozen.</summary>
     internal void Merge()
     {
@@ -79,6 +89,17 @@ public sealed class LoraAdapters
             projection.Adapter = null;
         }
         Parameters.Free();
+    }
+
+    private sealed class Suspension(List<(Projection Projection, LoraAdapter Adapter)> adapters) : IDisposable
+    {
+        public void Dispose()
+        {
+            foreach (var (projection, adapter) in adapters)
+            {
+                projection.Adapter = adapter;
+            }
+        }
     }
 
     private static string[] DefaultTargets(ModelConfig config) => config.Architecture == Architecture.Gpt2 ? ["c_attn"] : ["q_proj", "v_proj"];
