@@ -1,4 +1,5 @@
 using System.Text.Json;
+using TinyDpo.Dpo;
 using TinyDpo.Kernels;
 using TinyDpo.Models;
 
@@ -31,6 +32,12 @@ public class LoraCommandTests
             Is.EquivalentTo(new[] { "adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "tokenizer_config.json" }));
         CommandLineRun.Of("merge", "--model", _folder.File("run/model"), "--out", _folder.File("merged")).Succeeded();
         Train("whole", "--lora-merge").Succeeded();
+        var (apart, together) = (RunExamples.Read(_folder.File("run"))!, RunExamples.Read(_folder.File("whole"))!);
+        Assert.That(
+            apart.Pairs.SelectMany(static p => p.Chosen).Select(static t => t.Reference),
+            Is.EqualTo(together.Pairs.SelectMany(static p => p.Chosen).Select(static t => t.Reference)), "the model with its adapters off, and the model read again");
+        Assert.That(apart.Samples.Select(static s => s.Before), Is.EqualTo(together.Samples.Select(static s => s.Before)));
+        Assert.That(apart.Pairs[0].Chosen[0].Policy, Is.Not.EqualTo(apart.Pairs[0].Chosen[0].Reference));
         // Files hold single precision: in the double build adapters that went through one are rounded before they are merged.
         var rounding = sizeof(Real) == sizeof(float) ? 0 : 4 * Math.Pow(2, -23); // of A, B and the sum, of weights up to 2
         Assert.That(Weights("whole/model"), Is.EqualTo(Weights("merged")).Within(rounding), "merged at once or later: the same bits");

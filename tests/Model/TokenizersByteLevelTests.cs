@@ -125,6 +125,28 @@ public partial class TokenizersByteLevelTests
         Assert.That(() => TokenizerFile.Load(folder.Path), Throws.TypeOf<InputException>().With.Message.Contains("pattern that is not supported"));
     }
 
+    /// <summary>SmolLM2's: each digit alone, and the space before one too.</summary>
+    [Test]
+    public void DigitsStandAloneBeforeGpt2sWords()
+    {
+        var pattern = new Regex(WordPattern.DigitsThenGpt2.Expression, RegexOptions.CultureInvariant);
+        Prop.ForAll(TokenizersSamples.BasicPlaneText, text =>
+            Words(text, WordPattern.DigitsThenGpt2).SequenceEqual(pattern.Matches(text).Select(static match => match.Value))).QuickCheckThrowOnFailure();
+        Assert.That(Words("in 2024,  12 x", WordPattern.DigitsThenGpt2), Is.EqualTo(["in", " ", "2", "0", "2", "4", ",", "  ", "1", "2", " x"]));
+        using var folder = new TemporaryFolder();
+        TokenizersSamples.Trained().Save(folder.Path);
+        const string byteLevel = """{ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true }""";
+        SetPreTokenizer($$"""{ "type": "Sequence", "pretokenizers": [{ "type": "Digits", "individual_digits": true }, {{byteLevel}}] }""");
+        var tokenizer = (ByteLevelTokenizer)TokenizerFile.Load(folder.Path);
+        Assert.That(tokenizer.Model.Words, Is.EqualTo(WordPattern.DigitsThenGpt2));
+        using var saved = new TemporaryFolder();
+        Assert.That(TokenizersSamples.SavedAndLoaded(tokenizer, saved).Encode("low 123"), Is.EqualTo(tokenizer.Encode("low 123")));
+        SetPreTokenizer($$"""{ "type": "Sequence", "pretokenizers": [{ "type": "Digits", "individual_digits": false }, {{byteLevel}}] }""");
+        Assert.That(() => TokenizerFile.Load(folder.Path), Throws.TypeOf<InputException>().With.Message.Contains("digits in runs are not supported"));
+
+        void SetPreTokenizer(string json) => TokenizersSamples.Edit(folder.File("tokenizer.json"), root => root["pre_tokenizer"] = JsonNode.Parse(json));
+    }
+
     /// <summary>5 MB: real text, and random bytes as UTF-8 reads them, which is mostly U+FFFD.</summary>
     [Test]
     public void FiveMegabytesSurviveTheRoundTrip()

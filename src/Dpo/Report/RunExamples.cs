@@ -52,7 +52,12 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
     public void Write(string folder) => AtomicFile.WriteText(Path.Combine(folder, FileName), JsonSerializer.Serialize(this, s_indented) + "\n");
 
     /// <summary>The first pairs of different prompts, token by token, and those prompts continued at temperature 1 by both models.</summary>
-    public static RunExamples Of(Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, ulong seed)
+    /// <param name="policy">After the training.</param>
+    /// <param name="reference">Before it; null for the policy without its adapters.</param>
+    /// <param name="tokenizer">Of both.</param>
+    /// <param name="pairs">Of the data.</param>
+    /// <param name="seed">Of the continuations.</param>
+    public static RunExamples Of(Transformer policy, Transformer? reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, ulong seed)
     {
         PreferencePair[] shown = [.. pairs.Where(static p => !p.IsUnpaired).DistinctBy(static p => string.Join(' ', p.Prompt)).Take(Shown)];
         return new RunExamples(
@@ -60,16 +65,21 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
     }
 
     /// <summary>The first different prompts that leave room for it, continued at temperature 1 by both models.</summary>
-    public static SampleChange[] Continuations(Transformer policy, Transformer before, ITokenizer tokenizer, IEnumerable<int[]> prompts, ulong seed)
+    /// <param name="policy">After the training.</param>
+    /// <param name="before">Before it; null for the policy without its adapters.</param>
+    /// <param name="tokenizer">Of both.</param>
+    /// <param name="prompts">Some texts.</param>
+    /// <param name="seed">Of the continuations.</param>
+    public static SampleChange[] Continuations(Transformer policy, Transformer? before, ITokenizer tokenizer, IEnumerable<int[]> prompts, ulong seed)
     {
-        var positions = Math.Min(policy.Config.MaxPositions, before.Config.MaxPositions);
+        var positions = Math.Min(policy.Config.MaxPositions, (before ?? policy).Config.MaxPositions);
         int[][] shown = [.. prompts.Where(p => p.Length < positions).DistinctBy(static p => string.Join(' ', p)).Take(Shown)];
         if (shown.Length == 0)
         {
             return [];
         }
         var options = new GenerationOptions { MaxTokens = Math.Min(MostTokens, positions - shown.Max(static p => p.Length)), EosId = tokenizer.EosId, Seed = seed };
-        var (earlier, later) = (Texts(before), Texts(policy));
+        var (earlier, later) = (OfReference(policy, before, Texts), Texts(policy));
         return [.. shown.Select((prompt, i) => new SampleChange(tokenizer.Decode(prompt), earlier[i], later[i]))];
 
         string[] Texts(Transformer model) =>
@@ -77,9 +87,13 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
     }
 
     /// <summary>Log-probs of each token of some pairs under both models.</summary>
-    public static TokenPair[] Tokens(Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs)
+    /// <param name="policy">After the training.</param>
+    /// <param name="reference">Before it; null for the policy without its adapters.</param>
+    /// <param name="tokenizer">Of both.</param>
+    /// <param name="pairs">With both completions.</param>
+    public static TokenPair[] Tokens(Transformer policy, Transformer? reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs)
     {
-        var (p, r) = (LogProbs(policy, pairs), LogProbs(reference, pairs));
+        var (p, r) = (LogProbs(policy, pairs), OfReference(policy, reference, model => LogProbs(model, pairs)));
         // All chosen completions come before all rejected ones.
         var next = 0;
         var chosen = pairs.Select(pair => Scores(pair.Chosen)).ToList();
@@ -88,6 +102,11 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
 
         TokenScore[] Scores(int[] ids) => [.. ids.Select(id => new TokenScore(tokenizer.DecodeContinuation([id]), p[next], r[next++]))];
     }
+
+    private static T OfReference<T>(Transformer policy, Transformer? reference, Func<Transformer, T> measure) =>
+        reference is not null ? measure(reference)
+        : policy.Adapters is { } adapters ? adapters.Without(() => measure(policy))
+        : throw new ArgumentException("no reference is given, and the policy has no adapters");
 
     private static Real[] LogProbs(Transformer model, IReadOnlyList<PreferencePair> pairs)
     {

@@ -115,7 +115,10 @@ public static class DpoRun
             policy, tokenizer, task, options.Training, firstLoss, log, cancellation, options.TensorBoard, options.Live,
             heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)), options.EvalEvery);
         log.Stage("examples for the report", 1);
-        var start = reference == policy || moving is not null ? ModelFile.LoadWeights(referencePath, backend) : reference;
+        // Adapters that are not merged leave the policy's own weights as they were.
+        var start = moving is null && reference != policy ? reference
+            : moving is null && policy.Adapters is not null ? null
+            : ModelFile.LoadWeights(referencePath, backend);
         var examples = RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed);
         if (folder.Needs is { } needs)
         {

@@ -67,7 +67,9 @@ public static class SftRun
         }, options.Recorded(), options.Training.MaxShardBytes, options.DryRun);
         folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);
         log.Stage("examples for the report", 1);
-        var samples = RunExamples.Continuations(model, Open(options, backend).Model, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);
+        // Adapters that are not merged leave the model's own weights as they were.
+        var before = model.Adapters is null ? Open(options, backend).Model : null;
+        var samples = RunExamples.Continuations(model, before, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);
         if (!options.DryRun)
         {
             new RunExamples([], samples).Write(options.Out);

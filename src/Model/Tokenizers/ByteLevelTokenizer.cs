@@ -88,6 +88,10 @@ public sealed class ByteLevelTokenizer : BpeTokenizer
         {
             json.WriteRawValue(byteLevel);
         }
+        else if (Model.Words == WordPattern.DigitsThenGpt2)
+        {
+            json.WriteRawValue($$"""{ "type": "Sequence", "pretokenizers": [{ "type": "Digits", "individual_digits": true }, {{byteLevel}}] }""");
+        }
         else
         {
             var expression = JsonSerializer.Serialize(Model.Words.Expression);

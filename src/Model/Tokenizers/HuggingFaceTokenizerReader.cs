@@ -196,20 +196,22 @@ internal static class HuggingFaceTokenizerReader
             : throw root.Required("normalizer").Error("a space does not become one character, the same as is prepended", OtherTokenizer);
     }
 
-    // GPT-2's words come with a ByteLevel step alone, others' with a Split before it.
+    // GPT-2's words come with a ByteLevel step alone, or behind Digits; others' with a Split before it.
     private static WordPattern ReadWordPattern(JsonPlace root)
     {
         var steps = root.Steps("pre_tokenizer", "pretokenizers");
-        var error = () => (root["pre_tokenizer"] ?? root).Error("is neither byte-level as GPT-2's, Llama 3's or Qwen2's is nor byte-fallback", OtherTokenizer);
-        if (steps.Count is 0 or > 2 || steps[^1].Type != "ByteLevel" || (steps.Count == 2 && steps[0].Type != "Split"))
+        var error = () => (root["pre_tokenizer"] ?? root).Error("is neither byte-level as GPT-2's, Llama 3's, Qwen2's or SmolLM2's is nor byte-fallback", OtherTokenizer);
+        if (steps.Count is 0 or > 2 || steps[^1].Type != "ByteLevel" || (steps.Count == 2 && steps[0].Type is not ("Split" or "Digits")))
         {
             throw error();
         }
         Refuse(steps[^1], "add_prefix_space", value => !value.Flag());
-        if (steps.Count == 1)
+        if (steps.Count == 1 || steps[0].Type == "Digits")
         {
-            Refuse(steps[0], "use_regex", value => value.Flag());
-            return WordPattern.Gpt2;
+            Refuse(steps[^1], "use_regex", value => value.Flag());
+            return steps.Count == 1 ? WordPattern.Gpt2
+                : steps[0].Required("individual_digits") is { } individual && individual.Flag() ? WordPattern.DigitsThenGpt2
+                : throw steps[0].Error("digits in runs are not supported", OtherTokenizer);
         }
         Refuse(steps[0], "behavior", value => value.Text() == "Isolated");
         Refuse(steps[0], "invert", value => !value.Flag());

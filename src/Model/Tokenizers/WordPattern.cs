@@ -9,7 +9,9 @@ public abstract class WordPattern
 
     public static WordPattern Qwen2 { get; } = new Llama3Words(digits: 1);
 
-    /// <summary>The regular expression as tokenizer.json has it.</summary>
+    public static WordPattern DigitsThenGpt2 { get; } = new DigitsThenGpt2Words();
+
+    /// <summary>The regular expression; tokenizer.json has it so, but for GPT-2's and that of digits, which it has as steps.</summary>
     public abstract string Expression { get; }
 
     /// <summary>The pattern of a regular expression, or null for one that is not known.</summary>
