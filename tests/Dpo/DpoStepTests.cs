@@ -191,6 +191,7 @@ public class DpoStepTests
         var pairs = TinyModels.Pairs(8);
         var task = new DpoTask(policy, pairs, Other(backend, policy.Config, pairs), new DpoLoss(), tokenBudget: 80);
         _ = policy.Weights.Gradients; // whose memory is taken when they are first wanted, and stays
+        policy.Reserve(policy.Config.MaxPositions);
         var before = backend.Memory.Outstanding;
         var (outstanding, bytes) = (new List<int>(), new List<long>());
         new TrainingRun(policy, task, new TrainingOptions { Epochs = 8, BatchSize = 8 }).Run(_ =>

@@ -143,7 +143,7 @@ public class FuzzTests
             case "chat template":
                 TokenizersSamples.Trained().Save(_folder.Path);
                 File.WriteAllText(_folder.File("x.jsonl"), Conversation);
-                return ("chat_template.jinja", "{{'<|im_start|>'}}"u8.ToArray(), _ => ReadData.Pairs(_folder.File("x.jsonl"), TokenizerFile.Load(_folder.Path)));
+                return ("chat_template.jinja", Encoding.UTF8.GetBytes(ChatTemplates.Qwen25), _ => ReadData.Pairs(_folder.File("x.jsonl"), TokenizerFile.Load(_folder.Path)));
             case "conversations":
                 return ("x.jsonl", Encoding.UTF8.GetBytes(Conversation), ReadPairs);
             case "adapter":

@@ -96,6 +96,7 @@ public class GradientCheckpointingTests
         model.GradientCheckpointing = true;
         LoraAdapters.Attach(model, new LoraOptions { Rank = 2, Alpha = 4 }, seed: 1);
         _ = model.Trained.Gradients; // as long as the model
+        model.Reserve(model.Config.MaxPositions);
         var before = backend.Memory.Outstanding;
         using (var step = new StepScope(backend))
         {

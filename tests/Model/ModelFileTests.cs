@@ -93,7 +93,7 @@ public class ModelFileTests
         ModelFile.Save(target + Path.DirectorySeparatorChar, model, s_tokenizer);
         var names = Directory.EnumerateFiles(target).Select(Path.GetFileName).Order().ToArray();
         File.WriteAllText(Path.Combine(target, "stale.json"), "");
-        const string guid = ".dfc4f2bcf2164ad9b46ca569c139b3b0";
+        const string guid = ".dfc4f2bc";
         Directory.CreateDirectory(target + guid + ".partial");
         File.WriteAllText(Path.Combine(target + guid + ".partial", "torn"), "");
         Directory.CreateDirectory(target + guid + ".old");
@@ -108,8 +108,8 @@ public class ModelFileTests
     [TestCase("model.partial")]
     [TestCase("model.old")]
     [TestCase("model.notes-of-more-than-32-characters--.partial")]
-    [TestCase("model.v2.dfc4f2bcf2164ad9b46ca569c139b3b0.partial")]
-    [TestCase("my-model.dfc4f2bcf2164ad9b46ca569c139b3b0.partial")]
+    [TestCase("model.v2.dfc4f2bc.partial")]
+    [TestCase("my-model.dfc4f2bc.partial")]
     public void WhatOthersPutBesideAFolderStays(string name)
     {
         Directory.CreateDirectory(_folder.File(name));
