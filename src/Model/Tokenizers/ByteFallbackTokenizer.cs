@@ -75,12 +75,12 @@ public sealed class ByteFallbackTokenizer : BpeTokenizer
         var length = 0;
         var hasSpace = text[0] == ' ' || text[0] == Space;
         if (startsSequence && Prefix switch
-            {
-                SpacePrefix.Always => true,
-                SpacePrefix.UnlessThere => !hasSpace,
-                SpacePrefix.FirstUnlessThere => startsText && !hasSpace,
-                _ => false,
-            })
+        {
+            SpacePrefix.Always => true,
+            SpacePrefix.UnlessThere => !hasSpace,
+            SpacePrefix.FirstUnlessThere => startsText && !hasSpace,
+            _ => false,
+        })
         {
             Add(new Rune(Space), row, ref length);
         }
