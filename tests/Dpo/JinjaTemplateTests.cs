@@ -77,6 +77,14 @@ public class JinjaTemplateTests
     public void AFaultHasItsLine(string template, string message) =>
         Assert.That(() => JinjaTemplate.Parse(template), Throws.TypeOf<JinjaException>().With.Message.Contains(message));
 
+    [Test]
+    public void AnEndlessExpressionIsRefused()
+    {
+        var terms = string.Concat(Enumerable.Repeat("1+", 100_000));
+        Assert.That(() => JinjaTemplate.Parse("{{ " + terms + "1 }}"), Throws.TypeOf<JinjaException>().With.Message.Contains("a tag holds more than 1000"));
+        Assert.That(JinjaTemplate.Parse("{{ " + terms[..900] + "1 }}").Render([]), Is.EqualTo("451"));
+    }
+
     [TestCase("{{ messages | tojson }}", "line 1: the filter 'tojson' on a list is not supported")]
     [TestCase("\n{{ strftime_now('%d') }}", "line 2: the function 'strftime_now' is not supported")]
     [TestCase("{{ messages is callable }}", "the test 'callable' is not supported")]

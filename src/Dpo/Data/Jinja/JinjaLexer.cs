@@ -31,6 +31,9 @@ internal sealed class JinjaLexer
     private static readonly string[] s_operators =
         ["**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", ".", ",", ":", "|", "(", ")", "[", "]", "{", "}"];
 
+    // More than any template's, and few enough that the stack holds an expression of them.
+    private const int MostTokensOfTag = 1000;
+
     private readonly string _source;
     private readonly List<JinjaToken> _tokens = [];
     private int _at;
@@ -114,7 +117,7 @@ internal sealed class JinjaLexer
 
     private bool ReadTag(string close)
     {
-        var start = Line;
+        var (start, before) = (Line, _tokens.Count);
         Add(JinjaKind.Open, _source.Substring(_at, 2));
         _at += _at + 2 < _source.Length && _source[_at + 2] is '-' or '+' ? 3 : 2;
         var depth = 0; // of braces, whose }} is no end
@@ -136,6 +139,10 @@ internal sealed class JinjaLexer
                 return strips;
             }
             ReadToken();
+            if (_tokens.Count - before > MostTokensOfTag)
+            {
+                throw JinjaException.At(start, $"a tag holds more than {MostTokensOfTag} words and signs");
+            }
             depth += _tokens[^1] switch { (JinjaKind.Operator, "{", _) => 1, (JinjaKind.Operator, "}", _) => -1, _ => 0 };
         }
     }
