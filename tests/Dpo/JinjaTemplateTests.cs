@@ -90,6 +90,8 @@ public class JinjaTemplateTests
     [TestCase("{{ messages is callable }}", "the test 'callable' is not supported")]
     [TestCase("{{ 'a'.center(3) }}", "the method 'center' of a string is not supported")]
     [TestCase("{{ raise_exception('in its words') }}", "in its words")]
+    [TestCase("{{ raise_exception('in\ntwo') }}", "in?two")] // a message is one line
+    [TestCase("{{ 'a' + dict()['ro\nle'] }}", "ro?le")] // found by fuzzing
     public void WhatIsNotSupportedIsRefusedWhereItIsReached(string template, string message)
     {
         var parsed = JinjaTemplate.Parse(template);
