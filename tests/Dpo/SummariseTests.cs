@@ -1,6 +1,7 @@
 using System.Text.Json;
 using TinyDpo.Cli;
 using TinyDpo.Dpo;
+using TinyDpo.Kernels;
 using TinyDpo.Models;
 
 namespace TinyDpo.Tests;
@@ -88,6 +89,21 @@ internal sealed class SummariseTests
         var heldOut = Rows("held-out.jsonl", 40, 6, summaries: 1);
         var output = CommandLineRun.Of(Arguments(Rows("train.jsonl", 0, 20, summaries: 1), heldOut)).Succeeded().Output;
         Assert.That(output, Does.Contain("| First sentence | ").And.Not.Contain("| Human | ").And.Contain("of the 0 texts, of 6,"));
+    }
+
+    [Test]
+    public void ASeedsModelsAreGivenBackWhenItsRunsAreMade()
+    {
+        using var backend = new CpuBackend(1);
+        var options = new SummariseOptions
+        {
+            Out = _folder.File("out"),
+            Data = Rows("train.jsonl", 0, 20),
+            HeldOut = Rows("held-out.jsonl", 40, 6),
+            Seeds = 2,
+        };
+        SummariseRun.Run(options.Quick(), backend, IRunLog.Silent);
+        Assert.That(backend.Memory.Outstanding, Is.Zero);
     }
 
     [Test]

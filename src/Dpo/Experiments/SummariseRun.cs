@@ -68,7 +68,17 @@ public sealed class SummariseRun
         return report;
     }
 
-    private SummaryRun[] Runs() =>
+    private SummaryRun[] Runs()
+    {
+        var runs = LoadOrMakeRuns();
+        if (_sft.IsValueCreated)
+        {
+            Sft.Free();
+        }
+        return runs;
+    }
+
+    private SummaryRun[] LoadOrMakeRuns() =>
     [
         .. Array.TrueForAll(_judge.HumanAnswers, static a => a is null) ? (SummaryRun[])[] : [Load(Human, "", () => Judged(Human, _judge.HumanAnswers))],
         Load(FirstSentence, "", () => Judged(FirstSentence, _judge.FirstSentences)),
