@@ -101,6 +101,17 @@ internal sealed class DemoRunTests
         Assert.That(Directory.EnumerateFileSystemEntries(_folder.File("other")), Is.EqualTo(new[] { left }));
     }
 
+    [Test]
+    public void OptionsThatAreBrokenSayWhatToDo()
+    {
+        Directory.CreateDirectory(_folder.File("demo"));
+        File.WriteAllText(_folder.File("demo/options.json"), """{"Command": """);
+        Assert.That(
+            () => DemoRun.Run(Tiny(_folder.File("demo")), _backend, IRunLog.Silent),
+            Throws.TypeOf<InputException>().With.Message.Contains("options.json, line 1").And.Message.EndsWith("; give another --out, or delete it"));
+        Assert.That(File.ReadAllText(_folder.File("demo/options.json")), Is.EqualTo("""{"Command": """));
+    }
+
     // Repeats a stage's last step.
     private static void LengthenTo(int steps, string stage, string metrics)
     {

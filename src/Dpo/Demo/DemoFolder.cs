@@ -9,6 +9,8 @@ internal sealed class DemoFolder
     /// <summary>What options.json calls the command.</summary>
     public const string Command = "demo";
 
+    private const string Remedy = "give another --out, or delete it";
+
     private readonly string _folder;
 
     /// <summary>Makes the folder ready: deletes what an earlier demonstration left, and says in options.json what this one is asked for.</summary>
@@ -25,7 +27,7 @@ internal sealed class DemoFolder
         }
         else if (Array.Find([PathOf(RunFolder.OptionsFile), .. outputs], Path.Exists) is { } left)
         {
-            throw new InputException(left, null, "is not of a demonstration", "give another --out, or delete it");
+            throw new InputException(left, null, "is not of a demonstration", Remedy);
         }
         RunFolder.WriteOptions(_folder, options.Recorded());
     }
@@ -54,7 +56,7 @@ internal sealed class DemoFolder
         {
             return false;
         }
-        using var json = JsonInput.ReadFile(PathOf(RunFolder.OptionsFile));
+        using var json = JsonInput.ReadFile(PathOf(RunFolder.OptionsFile), Remedy);
         return json.RootElement is { ValueKind: JsonValueKind.Object } options && options.TryGetProperty(nameof(Command), out var command)
             && command.ValueKind == JsonValueKind.String && command.GetString() == Command;
     }

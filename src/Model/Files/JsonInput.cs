@@ -11,14 +11,17 @@ namespace TinyDpo.Models;
 public static class JsonInput
 {
     private const int MaxDepth = 64;
+    private const string CorrectFile = "correct the file";
     private static readonly JsonDocumentOptions Strict = new() { MaxDepth = MaxDepth, AllowDuplicateProperties = false };
 
     /// <summary>Reads a file that holds one JSON value.</summary>
+    /// <param name="path">The file.</param>
+    /// <param name="remedy">What to do where it is not JSON.</param>
     /// <exception cref="InputException">The file cannot be read, is too large or is not JSON; names line and byte, both counted from 1.</exception>
-    public static JsonDocument ReadFile(string path)
+    public static JsonDocument ReadFile(string path, string remedy = CorrectFile)
     {
         var bytes = InputFile.ReadAll(path, InputLimit.Json.Bytes);
-        return Parse(path, WithoutByteOrderMark(bytes), null, InputLimit.Json, utf8 => JsonDocument.Parse(utf8, Strict));
+        return Parse(path, WithoutByteOrderMark(bytes), null, InputLimit.Json, utf8 => JsonDocument.Parse(utf8, Strict), remedy: remedy);
     }
 
     /// <summary>
@@ -83,7 +86,8 @@ public static class JsonInput
     }
 
     private static T Parse<T>(
-        string file, ReadOnlyMemory<byte> utf8, int? line, InputLimit limit, Func<ReadOnlyMemory<byte>, T> parse, string part = "")
+        string file, ReadOnlyMemory<byte> utf8, int? line, InputLimit limit, Func<ReadOnlyMemory<byte>, T> parse, string part = "",
+        string remedy = CorrectFile)
     {
         try
         {
@@ -100,9 +104,8 @@ public static class JsonInput
                 (null, { } number, { } position) => $"line {number + 1}, byte {position + 1}",
                 _ => "",
             };
-            var remedy = line is null ? "correct the file" : "correct or delete the line";
             var where = (part + place).TrimEnd(',', ' ');
-            throw new InputException(file, where.Length > 0 ? where : null, $"not valid JSON: {Explain(e)}", remedy);
+            throw new InputException(file, where.Length > 0 ? where : null, $"not valid JSON: {Explain(e)}", line is null ? remedy : "correct or delete the line");
         }
     }
 
