@@ -110,6 +110,13 @@ public class HostileSizeTests
     }
 
     [Test]
+    public void AChatTemplateOfManyTagsIsReadInTimeOfItsLength()
+    {
+        var template = string.Concat(Enumerable.Repeat("{{ a }}\n", 100_000));
+        AssertBounded(() => JinjaTemplate.Parse(template));
+    }
+
+    [Test]
     public void LinesThatEndInACarriageReturnAloneAreRefused()
     {
         File.WriteAllText(_folder.File("x.txt"), "windows\r\nunix\nold\rmac\r");

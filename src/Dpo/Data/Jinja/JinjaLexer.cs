@@ -36,7 +36,7 @@ internal sealed class JinjaLexer
 
     private readonly string _source;
     private readonly List<JinjaToken> _tokens = [];
-    private int _at;
+    private int _at, _counted, _line = 1;
 
     private JinjaLexer(string source) => _source = source;
 
@@ -49,7 +49,17 @@ internal sealed class JinjaLexer
         return lexer._tokens;
     }
 
-    private int Line => 1 + _source.AsSpan(0, Math.Min(_at, _source.Length)).Count('\n');
+    // Counted on from where it was last asked for: from the beginning each time would take a long template's length squared.
+    private int Line
+    {
+        get
+        {
+            var to = Math.Min(_at, _source.Length);
+            _line += _source.AsSpan(_counted, to - _counted).Count('\n');
+            _counted = to;
+            return _line;
+        }
+    }
 
     private void ReadAll()
     {
