@@ -160,7 +160,7 @@ internal static class HuggingFaceTokenizerReader
         }
         if (root.Steps("normalizer", "normalizers") is [var normalizer, ..])
         {
-            throw normalizer.Error($"a normalizer {normalizer.Type} before a Metaspace is not supported", OtherTokenizer);
+            throw normalizer.Error($"a normalizer {Quoted.Text(normalizer.Type)} before a Metaspace is not supported", OtherTokenizer);
         }
         var space = step.Required("replacement");
         if (space.Text().Length != 1)
@@ -168,7 +168,7 @@ internal static class HuggingFaceTokenizerReader
             throw space.Error("is not one character", "write one, as ▁");
         }
         var prefix = step["prepend_scheme"] is { } scheme
-            ? MetaspaceScheme.Of(scheme.Text()) ?? throw scheme.Error($"\"{scheme.Text()}\" is not supported", "write always, first or never")
+            ? MetaspaceScheme.Of(scheme.Text()) ?? throw scheme.Error($"\"{Quoted.Text(scheme.Text())}\" is not supported", "write always, first or never")
             : SpacePrefix.UnlessThere;
         return (space.Text()[0], step["add_prefix_space"]?.Flag() == false ? SpacePrefix.Never : prefix, step["split"]?.Flag() ?? true);
     }
