@@ -45,25 +45,22 @@ internal sealed class DeviceFlags
         return device == Cpu ? new CpuBackend(Threads(parsed)) : OpenCuda(device, parsed);
     }
 
-    /// <summary>The device's memory in bytes, and the most floating-point operations a second that it can do, null where that is not measured.</summary>
+    /// <summary>
+    /// The device's memory in bytes; the most floating-point operations a second that it can do, null where that is not measured; and what stands in
+    /// for it where nothing is computed.
+    /// </summary>
     /// <exception cref="CudaException">As <see cref="Open"/>.</exception>
-    public (long MemoryBytes, double? PeakFlops) Limits(ParseResult parsed)
+    public (long MemoryBytes, double? PeakFlops, DryBackend StandIn) Limits(ParseResult parsed)
     {
         using var backend = Open(parsed);
+        var standIn = new DryBackend(backend.Name, backend.BatchInvariant, backend.HasSlidingWindow);
 #if !DOUBLE
         if (_device.Read(parsed) == Cuda)
         {
-            return (CudaProbe.Native().Cards[0].MemoryBytes, null);
+            return (CudaProbe.Native().Cards[0].MemoryBytes, null, standIn);
         }
 #endif
-        return (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, backend is CpuBackend cpu ? cpu.MeasurePeak() : null);
-    }
-
-    /// <summary>What stands in for the device where nothing is computed.</summary>
-    public DryBackend Dry(ParseResult parsed)
-    {
-        using var backend = Open(parsed);
-        return new DryBackend(backend.Name, backend.BatchInvariant, backend.HasSlidingWindow);
+        return (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes, backend is CpuBackend cpu ? cpu.MeasurePeak() : null, standIn);
     }
 
     /// <summary>Threads of this machine that compute; 1 where a card does.</summary>

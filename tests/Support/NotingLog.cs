@@ -7,13 +7,5 @@ internal sealed class NotingLog : IRunLog
 {
     public List<string> Notes { get; } = [];
 
-    public void Stage(string name, int total)
-    {
-    }
-
-    public void Advance(int done, string? detail = null)
-    {
-    }
-
     public void Note(string line) => Notes.Add(line);
 }

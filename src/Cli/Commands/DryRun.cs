@@ -24,8 +24,8 @@ internal static class DryRun
         {
             throw new UsageException($"{given.Name} has no effect with --dry-run: leave it out");
         }
-        var (memory, peak) = device.Limits(parsed);
-        var needs = RunConsole.Run(quiet, log => RunNeeds.Of(backend => run(backend, log), device.Threads(parsed), device.Dry(parsed)));
+        var (memory, peak, standIn) = device.Limits(parsed);
+        var needs = RunConsole.Run(quiet, log => RunNeeds.Of(backend => run(backend, log), device.Threads(parsed), standIn));
         var fits = needs.Total <= memory;
         var remedies = fits ? [] : needs.Remedies(training, tokenBudget, adapters);
         var seconds = needs.FlopsPerStep / peak;

@@ -27,18 +27,6 @@ internal static class RunConsole
     /// <summary>Where stderr is a file: no bars and no notes in it, but what was lost.</summary>
     private sealed class WarningLog : IRunLog
     {
-        public void Stage(string name, int total)
-        {
-        }
-
-        public void Advance(int done, string? detail = null)
-        {
-        }
-
-        public void Note(string line)
-        {
-        }
-
         public void Warn(string line) => Console.Error.WriteLine($"tinydpo: warning: {line}");
     }
 

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using TinyDpo.Models;
 
 namespace TinyDpo.Dpo;
@@ -20,13 +19,18 @@ public sealed class ChatTemplate
     // Stands for an answer where the place of its end is wanted; in no text of a template.
     private const string Mark = "\uE000";
 
-    private static readonly ConditionalWeakTable<string, JinjaTemplate> s_parsed = [];
-
-    private readonly string _jinja;
+    private readonly Lazy<JinjaTemplate> _jinja;
     private readonly string _bos;
     private readonly string _eos;
 
-    private ChatTemplate(string name, string jinja, string bos = "<s>", string eos = "</s>") => (Name, _jinja, _bos, _eos) = (name, jinja, bos, eos);
+    private string? _turnEnd;
+
+    private ChatTemplate(string name, Lazy<JinjaTemplate> jinja, string bos, string eos) => (Name, _jinja, _bos, _eos) = (name, jinja, bos, eos);
+
+    private ChatTemplate(string name, string jinja)
+        : this(name, new(() => JinjaTemplate.Parse(jinja)), "<s>", "</s>")
+    {
+    }
 
     /// <summary>That of TRL's <c>setup_chat_format</c>.</summary>
     public static ChatTemplate ChatMl { get; } = new("chatml", ChatTemplates.ChatMl);
@@ -47,21 +51,7 @@ public sealed class ChatTemplate
     public string Name { get; }
 
     /// <summary>What stands behind an answer; empty where the template does not say.</summary>
-    public string TurnEnd
-    {
-        get
-        {
-            try
-            {
-                var text = Render([new("user", "q"), new(Assistant, Mark)], opens: false);
-                return text.Contains(Mark, StringComparison.Ordinal) ? text[(text.LastIndexOf(Mark, StringComparison.Ordinal) + Mark.Length)..] : "";
-            }
-            catch (ChatException)
-            {
-                return "";
-            }
-        }
-    }
+    public string TurnEnd => _turnEnd ??= FindTurnEnd();
 
     /// <summary>The tokenizer's own template; ChatML for none.</summary>
     /// <exception cref="ChatException">The tokenizer's Jinja is not supported; the message says where.</exception>
@@ -73,13 +63,12 @@ public sealed class ChatTemplate
         }
         try
         {
-            _ = s_parsed.GetValue(jinja, JinjaTemplate.Parse);
+            return new ChatTemplate("own", new(JinjaTemplate.Parse(jinja)), tokenizer.BosText, tokenizer.EosText);
         }
         catch (JinjaException e)
         {
             throw new ChatException(e.Message);
         }
-        return new ChatTemplate("own", jinja).For(tokenizer);
     }
 
     /// <summary>The same with the tokenizer's marks for the beginning and the end of a sequence.</summary>
@@ -114,13 +103,25 @@ public sealed class ChatTemplate
         return whole.StartsWith(opening, StringComparison.Ordinal) ? whole[opening.Length..] : null;
     }
 
+    private string FindTurnEnd()
+    {
+        try
+        {
+            var text = Render([new("user", "q"), new(Assistant, Mark)], opens: false);
+            return text.Contains(Mark, StringComparison.Ordinal) ? text[(text.LastIndexOf(Mark, StringComparison.Ordinal) + Mark.Length)..] : "";
+        }
+        catch (ChatException)
+        {
+            return "";
+        }
+    }
+
     private string Render(IReadOnlyList<ChatMessage> messages, bool opens)
     {
         var turns = messages.Select(static m => (object?)new Dictionary<string, object?> { ["role"] = m.Role, ["content"] = m.Content }).ToList();
         try
         {
-            var text = s_parsed.GetValue(_jinja, JinjaTemplate.Parse)
-                .Render([("messages", turns), ("add_generation_prompt", opens), ("bos_token", _bos), ("eos_token", _eos)]);
+            var text = _jinja.Value.Render([("messages", turns), ("add_generation_prompt", opens), ("bos_token", _bos), ("eos_token", _eos)]);
             return _bos.Length > 0 && text.StartsWith(_bos, StringComparison.Ordinal) ? text[_bos.Length..] : text;
         }
         catch (JinjaException e)

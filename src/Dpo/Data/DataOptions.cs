@@ -1,3 +1,5 @@
+using TinyDpo.Models;
+
 namespace TinyDpo.Dpo;
 
 /// <summary>Limits on the token counts of a row. Without them rows are taken whole.</summary>
@@ -23,6 +25,9 @@ public sealed record PreferenceDataOptions
 
     /// <summary>How conversations become text; null for the tokenizer's own template.</summary>
     public ChatTemplate? Template { get; init; }
+
+    /// <summary>The template of a file's conversations, made when the first of them comes.</summary>
+    internal Lazy<ChatTemplate> TemplateFor(ITokenizer? tokenizer) => new(() => Template?.For(tokenizer!) ?? ChatTemplate.Of(tokenizer!));
 
     /// <summary>A row over a limit is an error instead of being cut.</summary>
     public bool Strict { get; init; }

@@ -4,7 +4,9 @@ using TinyDpo.Models;
 namespace TinyDpo.Dpo;
 
 /// <summary>One row of a data file: reads its keys and makes tokens of them. Every complaint names file, line, key and remedy.</summary>
-internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer? tokenizer, PreferenceDataOptions options)
+/// <param name="template">That of all rows of the file: <see cref="PreferenceDataOptions.TemplateFor"/>.</param>
+internal sealed class DataRow(
+    string file, int line, JsonElement row, ITokenizer? tokenizer, PreferenceDataOptions options, Lazy<ChatTemplate> template)
 {
     public int Line => line;
 
@@ -195,9 +197,10 @@ internal sealed class DataRow(string file, int line, JsonElement row, ITokenizer
     {
         get
         {
+            _ = Tokenizer; // without one that is the complaint
             try
             {
-                return options.Template?.For(Tokenizer) ?? ChatTemplate.Of(Tokenizer);
+                return template.Value;
             }
             catch (ChatException e)
             {

@@ -19,7 +19,8 @@ public static class PromptData
     {
         options ??= new();
         var rows = path.EndsWith(".txt", StringComparison.OrdinalIgnoreCase) ? TextRows(path) : TextLines.ReadJson(path);
-        var prompts = rows.Select(r => Example(new DataRow(path, r.Line, r.Row, tokenizer, options))).ToArray();
+        var template = options.TemplateFor(tokenizer);
+        var prompts = rows.Select(r => Example(new DataRow(path, r.Line, r.Row, tokenizer, options, template))).ToArray();
         return prompts.Length > 0
             ? prompts
             : throw new InputException(path, null, "holds no prompt",

@@ -19,12 +19,13 @@ internal static class RowReader
         Func<int, int[][], T> make, Action<T>? kept, string what, string remedy)
     {
         var rows = new TokenRows<T>(options.ScratchFolder, make);
+        var template = options.TemplateFor(tokenizer);
         try
         {
             var tally = new DataTally();
             foreach (var (line, json) in TextLines.ReadJson(path))
             {
-                var row = new DataRow(path, line, json, tokenizer, options);
+                var row = new DataRow(path, line, json, tokenizer, options, template);
                 var (prompt, completions) = tokens(row);
                 if (row.Fit(prompt, completions, out var reason) is not { } fit)
                 {

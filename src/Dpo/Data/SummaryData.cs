@@ -19,9 +19,10 @@ public static class SummaryData
     public static SummaryExample[] Read(string path, int least = 1)
     {
         var options = new PreferenceDataOptions();
+        var template = options.TemplateFor(null);
         SummaryExample[] examples =
         [
-            .. TextLines.ReadJson(path).Select(r => new DataRow(path, r.Line, r.Row, tokenizer: null, options))
+            .. TextLines.ReadJson(path).Select(r => new DataRow(path, r.Line, r.Row, tokenizer: null, options, template))
                 .Select(static row => new SummaryExample(row.Line, row.Texts("source"), row.Texts("target"))),
         ];
         return examples.Length >= least

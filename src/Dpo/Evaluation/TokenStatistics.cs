@@ -40,7 +40,7 @@ public sealed record TokenStatistics(double Entropy, double? MeanTokenAccuracy, 
             var (targets, ofChosen) = ((int[])[.. part.SelectMany(static p => p.Chosen), .. part.SelectMany(static p => p.Rejected)], part.Sum(static p => p.Chosen.Length));
             var packed = PreferencePairs.Pack(model.Backend, part);
             var hidden = model.Hidden(packed);
-            var other = reference == model && model.Adapters is { } adapters ? adapters.Without(() => model.Hidden(packed)) : reference?.Hidden(packed);
+            var other = reference == model ? model.WithoutAdapters(() => model.Hidden(packed)) : reference?.Hidden(packed);
             LogitChunks.Each(model.Backend, packed.Rows, model.Config.VocabSize, (from, rows) =>
             {
                 var logits = model.Logits(hidden, rows);

@@ -32,6 +32,7 @@ public sealed record ExperimentReport(string Name, string Markdown, string Chart
 
     internal static string Number(double value) => value.ToString("0.###", CultureInfo.InvariantCulture);
 
+    // The end of an interval may lie where no share can.
     internal static string Percent(double value) => (100 * Math.Clamp(value, 0, 1)).ToString("0.0", CultureInfo.InvariantCulture) + " %";
 
     /// <summary>

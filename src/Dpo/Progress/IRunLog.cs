@@ -7,31 +7,24 @@ public interface IRunLog
     static IRunLog Silent { get; } = new SilentLog();
 
     /// <summary>Begins a stage of <paramref name="total"/> units; the one before it has ended.</summary>
-    void Stage(string name, int total);
+    void Stage(string name, int total)
+    {
+    }
 
     /// <summary>So many units of the stage are done.</summary>
     /// <param name="done">From the stage's start.</param>
     /// <param name="detail">What to show beside the bar: loss, margin, tokens/s.</param>
-    void Advance(int done, string? detail = null);
+    void Advance(int done, string? detail = null)
+    {
+    }
 
     /// <summary>A line worth keeping.</summary>
-    void Note(string line);
+    void Note(string line)
+    {
+    }
 
     /// <summary>A line that whoever reads the output must not miss: something was lost.</summary>
     void Warn(string line) => Note(line);
 
-    private sealed class SilentLog : IRunLog
-    {
-        public void Stage(string name, int total)
-        {
-        }
-
-        public void Advance(int done, string? detail = null)
-        {
-        }
-
-        public void Note(string line)
-        {
-        }
-    }
+    private sealed class SilentLog : IRunLog;
 }

@@ -52,10 +52,11 @@ public sealed class LiveReport
     /// <summary>The page as it is now; the run's metrics, and what its folder holds already.</summary>
     public string Render()
     {
+        var name = RunMetrics.NamesOf([_folder])[0];
         List<MetricSeries> series;
         lock (_lock)
         {
-            series = [.. _metrics.Select(m => new MetricSeries(RunMetrics.NamesOf([_folder])[0], null, m.Key, [.. m.Value]))];
+            series = [.. _metrics.Select(m => new MetricSeries(name, null, m.Key, [.. m.Value]))];
         }
         return RunReport.Render([_folder], series, _losses.Value, Refresh);
     }

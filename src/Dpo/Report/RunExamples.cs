@@ -53,11 +53,11 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
 
     /// <summary>The first pairs of different prompts, token by token, and those prompts continued at temperature 1 by both models.</summary>
     /// <param name="policy">After the training.</param>
-    /// <param name="reference">Before it; null for the policy without its adapters.</param>
+    /// <param name="reference">Before it; the policy itself for what it is without its adapters.</param>
     /// <param name="tokenizer">Of both.</param>
     /// <param name="pairs">Of the data.</param>
     /// <param name="seed">Of the continuations.</param>
-    public static RunExamples Of(Transformer policy, Transformer? reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, ulong seed)
+    public static RunExamples Of(Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, ulong seed)
     {
         PreferencePair[] shown = [.. pairs.Where(static p => !p.IsUnpaired).DistinctBy(static p => string.Join(' ', p.Prompt)).Take(Shown)];
         return new RunExamples(
@@ -66,13 +66,13 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
 
     /// <summary>The first different prompts that leave room for it, continued at temperature 1 by both models.</summary>
     /// <param name="policy">After the training.</param>
-    /// <param name="before">Before it; null for the policy without its adapters.</param>
+    /// <param name="before">Before it; the policy itself for what it is without its adapters.</param>
     /// <param name="tokenizer">Of both.</param>
     /// <param name="prompts">Some texts.</param>
     /// <param name="seed">Of the continuations.</param>
-    public static SampleChange[] Continuations(Transformer policy, Transformer? before, ITokenizer tokenizer, IEnumerable<int[]> prompts, ulong seed)
+    public static SampleChange[] Continuations(Transformer policy, Transformer before, ITokenizer tokenizer, IEnumerable<int[]> prompts, ulong seed)
     {
-        var positions = Math.Min(policy.Config.MaxPositions, (before ?? policy).Config.MaxPositions);
+        var positions = Math.Min(policy.Config.MaxPositions, before.Config.MaxPositions);
         int[][] shown = [.. prompts.Where(p => p.Length < positions).DistinctBy(static p => string.Join(' ', p)).Take(Shown)];
         if (shown.Length == 0)
         {
@@ -88,10 +88,10 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
 
     /// <summary>Log-probs of each token of some pairs under both models.</summary>
     /// <param name="policy">After the training.</param>
-    /// <param name="reference">Before it; null for the policy without its adapters.</param>
+    /// <param name="reference">Before it; the policy itself for what it is without its adapters.</param>
     /// <param name="tokenizer">Of both.</param>
     /// <param name="pairs">With both completions.</param>
-    public static TokenPair[] Tokens(Transformer policy, Transformer? reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs)
+    public static TokenPair[] Tokens(Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs)
     {
         var (p, r) = (LogProbs(policy, pairs), OfReference(policy, reference, model => LogProbs(model, pairs)));
         // All chosen completions come before all rejected ones.
@@ -103,10 +103,8 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
         TokenScore[] Scores(int[] ids) => [.. ids.Select(id => new TokenScore(tokenizer.DecodeContinuation([id]), p[next], r[next++]))];
     }
 
-    private static T OfReference<T>(Transformer policy, Transformer? reference, Func<Transformer, T> measure) =>
-        reference is not null ? measure(reference)
-        : policy.Adapters is { } adapters ? adapters.Without(() => measure(policy))
-        : throw new ArgumentException("no reference is given, and the policy has no adapters");
+    private static T OfReference<T>(Transformer policy, Transformer reference, Func<Transformer, T> measure) =>
+        reference == policy ? policy.WithoutAdapters(() => measure(policy)) : measure(reference);
 
     private static Real[] LogProbs(Transformer model, IReadOnlyList<PreferencePair> pairs)
     {

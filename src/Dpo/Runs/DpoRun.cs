@@ -115,10 +115,7 @@ public static class DpoRun
             policy, tokenizer, task, options.Training, firstLoss, log, cancellation, options.TensorBoard, options.Live,
             heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)), options.EvalEvery);
         log.Stage("examples for the report", 1);
-        // Adapters that are not merged leave the policy's own weights as they were.
-        var start = moving is null && reference != policy ? reference
-            : moving is null && policy.Adapters is not null ? null
-            : ModelFile.LoadWeights(referencePath, backend);
+        var start = (moving is null ? Kept() : null) ?? ModelFile.LoadWeights(referencePath, backend);
         var examples = RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed);
         if (folder.Needs is { } needs)
         {
@@ -169,10 +166,12 @@ public static class DpoRun
                 : throw new TrainingException($"the loss on {options.EvalData} is {measured.Loss}; try a smaller learning rate");
         }
 
-        // Of a policy that serves as its own reference the weights at the start are not kept: they are read again, unless adapters left them as they are.
+        // The reference, where training leaves it as it was; null where it is the policy itself, unless adapters alone are trained and not merged.
+        Transformer? Kept() => reference != policy || policy.Adapters is not null ? reference : null;
+
         TokenStatistics TokensOf(IReadOnlyList<PreferencePair> pairs)
         {
-            var kept = moving?.Model ?? (reference != policy || policy.Adapters is not null ? reference : null);
+            var kept = moving?.Model ?? Kept();
             var beside = kept ?? ModelFile.LoadWeights(referencePath, backend);
             try
             {

@@ -68,7 +68,7 @@ public static class SftRun
         folder.Train(model, tokenizer, new SftTask(model, examples, options.TokenBudget), options.Training, null, log, cancellation, options.TensorBoard);
         log.Stage("examples for the report", 1);
         // Adapters that are not merged leave the model's own weights as they were.
-        var before = model.Adapters is null ? Open(options, backend).Model : null;
+        var before = model.Adapters is null ? Open(options, backend).Model : model;
         var samples = RunExamples.Continuations(model, before, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);
         if (!options.DryRun)
         {

@@ -82,8 +82,8 @@ public sealed class LoraAdapters
         };
     });
 
-    /// <summary>What a pass of the model gives without them: that of the model which they were put beside.</summary>
-    public T Without<T>(Func<T> pass)
+    /// <summary>See <see cref="Transformer.WithoutAdapters"/>.</summary>
+    internal T Without<T>(Func<T> pass)
     {
         try
         {

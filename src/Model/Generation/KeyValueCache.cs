@@ -57,5 +57,5 @@ internal sealed class KeyValueCache
         }
     }
 
-    private static int Width(Transformer model) => model.Config.KeyValueHeads * model.Config.HeadSize;
+    private static int Width(Transformer model) => model.Config.Attention(0).KeyValueWidth; // every layer's
 }

@@ -85,6 +85,9 @@ public sealed class Transformer : Module
     /// <summary>The weights, without adapters.</summary>
     public override IEnumerable<(string Name, Tensor Value)> Parameters() => Weights.Tensors;
 
+    /// <summary>What a pass gives without the adapters, where there are any: that of the model which they were put beside.</summary>
+    public T WithoutAdapters<T>(Func<T> pass) => Adapters is { } adapters ? adapters.Without(pass) : pass();
+
     /// <summary>Adds the adapters to the weights and takes them off; nothing is done where there are none.</summary>
     public void MergeAdapters()
     {

@@ -63,7 +63,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         while (TakeWord("if"))
         {
             var (then, condition) = (value, Or());
-            var otherwise = TakeWord("else") ? Expression() : static _ => JinjaUndefined.Of("an if without else");
+            var otherwise = TakeWord("else") ? Expression() : static _ => new JinjaUndefined("an if without else");
             value = s => JinjaValues.IsTrue(condition(s)) ? then(s) : otherwise(s);
         }
         return value;

@@ -16,7 +16,7 @@ internal sealed class JinjaScope(JinjaScope? outer, StringBuilder output)
 
     public object? this[string name]
     {
-        get => _variables.TryGetValue(name, out var value) ? value : outer is null ? JinjaUndefined.Of(name) : outer[name];
+        get => _variables.TryGetValue(name, out var value) ? value : outer is null ? new JinjaUndefined(name) : outer[name];
         set => _variables[name] = value;
     }
 
@@ -37,7 +37,4 @@ internal sealed class JinjaScope(JinjaScope? outer, StringBuilder output)
 }
 
 /// <summary>A name that stands for nothing: false, printed as nothing, an error in all else.</summary>
-internal sealed record JinjaUndefined(string Name)
-{
-    public static JinjaUndefined Of(string name) => new(name);
-}
+internal sealed record JinjaUndefined(string Name);

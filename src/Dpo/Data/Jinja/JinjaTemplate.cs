@@ -149,8 +149,8 @@ internal sealed class JinjaTemplate
             ["length"] = (long)items.Count,
             ["first"] = i == 0,
             ["last"] = i == items.Count - 1,
-            ["previtem"] = i > 0 ? items[i - 1] : JinjaUndefined.Of("loop.previtem"),
-            ["nextitem"] = i + 1 < items.Count ? items[i + 1] : JinjaUndefined.Of("loop.nextitem"),
+            ["previtem"] = i > 0 ? items[i - 1] : new JinjaUndefined("loop.previtem"),
+            ["nextitem"] = i + 1 < items.Count ? items[i + 1] : new JinjaUndefined("loop.nextitem"),
         };
 
         private Action<JinjaScope> Set()

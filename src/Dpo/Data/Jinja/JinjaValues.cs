@@ -79,11 +79,11 @@ internal static class JinjaValues
     /// <summary>container[key], or container.key.</summary>
     public static object? Item(object? container, object? key, int line) => (container, key) switch
     {
-        (Dictionary<string, object?> mapping, string name) => mapping.TryGetValue(name, out var value) ? value : JinjaUndefined.Of(name),
-        (List<object?> list, long index) => Within(index, list.Count) is { } at ? list[at] : JinjaUndefined.Of($"[{index}]"),
-        (string text, long index) => Within(index, text.Length) is { } at ? text[at].ToString() : JinjaUndefined.Of($"[{index}]"),
+        (Dictionary<string, object?> mapping, string name) => mapping.TryGetValue(name, out var value) ? value : new JinjaUndefined(name),
+        (List<object?> list, long index) => Within(index, list.Count) is { } at ? list[at] : new JinjaUndefined($"[{index}]"),
+        (string text, long index) => Within(index, text.Length) is { } at ? text[at].ToString() : new JinjaUndefined($"[{index}]"),
         (JinjaUndefined undefined, _) => throw JinjaException.At(line, $"'{undefined.Name}' is undefined"),
-        _ => JinjaUndefined.Of(key as string ?? "an item"),
+        _ => new JinjaUndefined(key as string ?? "an item"),
     };
 
     /// <summary>container[start:stop:step].</summary>
