@@ -61,6 +61,14 @@ public class DpoStepTests
         }
     }
 
+    /// <summary>Before any sequence has asked for positions.</summary>
+    [Test]
+    public void ABatchOfNoSequencesMayBeTheFirst()
+    {
+        using var backend = PoisonedBackend.Create(1);
+        Assert.That(LogProbs(TinyModels.Create(backend), []), Is.Empty);
+    }
+
     /// <summary>A sequence alone, in any batch, its prompt run for it or for several: the same bits.</summary>
     [Test]
     public void LogProbsDoNotDependOnTheBatch()

@@ -31,10 +31,10 @@ public sealed class RotaryTable(IBackend backend, int mostPositions, double[] fr
 
     private (DeviceBuffer Cosines, DeviceBuffer Sines) Angles => _angles ?? throw new InvalidOperationException("no position has been reserved");
 
-    /// <summary>Makes sure of so many positions, up to the most. A longer sequence doubles the table.</summary>
+    /// <summary>Makes sure of so many positions, up to the most. A longer sequence doubles the table; a batch of none needs one too.</summary>
     public RotaryTable Reserve(int positions)
     {
-        if (positions <= Positions || Positions == mostPositions)
+        if (_angles is not null && (positions <= Positions || Positions == mostPositions))
         {
             return this;
         }
