@@ -12,7 +12,7 @@ namespace TinyDpo.Kernels;
 public sealed unsafe class WorkerTeam : IDisposable
 {
     /// <summary>A loop is dealt in about this many ranges a worker, so that one that is held up does not hold up the rest.</summary>
-    internal const int RangesPerWorker = 8;
+    private const int RangesPerWorker = 32;
 
     /// <summary>Places of <see cref="untaken"/> between two workers', so that they do not share a cache line or its neighbour.</summary>
     private const int UntakenStride = 32;

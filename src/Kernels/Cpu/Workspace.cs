@@ -14,7 +14,7 @@ internal static unsafe class Workspace
     /// </summary>
     public static Real* Get(int slot, nint elements)
     {
-        blocks ??= new byte[]?[4];
+        blocks ??= new byte[]?[3];
         var bytes = checked((int)((elements * sizeof(Real)) + Alignment));
         if (blocks[slot] is not { } block || block.Length < bytes)
         {

@@ -1,0 +1,158 @@
+using System.Runtime.CompilerServices;
+
+namespace TinyDpo.Kernels;
+
+// A worker's part of a product: packing panels, and computing tiles of C from them.
+internal static unsafe partial class Gemm
+{
+    private static void PackPanels(in Block block, int from, int to)
+    {
+        for (var panel = from; panel < to; panel++)
+        {
+            PackPanel(block, panel, block.PackedB + ((nint)panel * block.TileColumns * block.Depth));
+        }
+    }
+
+    private static void PackPanel(in Block block, int panel, Real* target)
+    {
+        var column = panel * block.TileColumns;
+        var source = block.B + (block.TransB ? column * block.Ldb : column);
+        var columns = Math.Min(block.TileColumns, block.N - column);
+        GemmPanel.Pack(block.TransB, source, block.Ldb, block.Depth, columns, block.TileColumns, target);
+    }
+
+    /// <summary>Computes tiles of C over all of k: those of the first panel's columns from the first row on, then the second's.</summary>
+    private static void ComputeColumns(in Block whole, int n, int k, int depthBlock, int from, int to)
+    {
+        var packedB = Workspace.Get(1, (nint)whole.TileColumns * depthBlock);
+        var packedA = whole.M < whole.TileRows ? Workspace.Get(2, (nint)whole.TileRows * depthBlock) : null;
+        for (var p = 0; p < k; p += depthBlock)
+        {
+            var block = whole.At(p, Math.Min(depthBlock, k - p), 0, n);
+            if (packedA != null)
+            {
+                GemmPanel.Pack(!block.TransA, block.A, block.Lda, block.Depth, block.M, block.TileRows, packedA);
+            }
+            for (int tile = from, end; tile < to; tile = end)
+            {
+                var panel = tile / block.RowTiles;
+                var firstOfPanel = panel * block.RowTiles;
+                end = Math.Min(to, firstOfPanel + block.RowTiles);
+                PackPanel(block, panel, packedB);
+                for (var row = tile - firstOfPanel; row < end - firstOfPanel; row++)
+                {
+                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, packedA, packedB);
+                }
+            }
+        }
+    }
+
+    /// <summary>Computes items of C: each is one panel's columns of some row tiles.</summary>
+    private static void ComputeItems(in Block block, int from, int to)
+    {
+        var ownTiles = block.PacksTilesOfA ? Workspace.Get(2, (nint)block.RowTilesPerItem * block.TileRows * block.Depth) : null;
+        var packedGroup = -1;
+        for (var item = from; item < to; item++)
+        {
+            var (group, panel) = Math.DivRem(item, block.Panels);
+            var first = group * block.RowTilesPerItem;
+            var last = Math.Min(first + block.RowTilesPerItem, block.RowTiles);
+            if (ownTiles != null && group != packedGroup)
+            {
+                PackTiles(block, first, last, ownTiles);
+                packedGroup = group;
+            }
+            var packedB = block.PackedB + ((nint)panel * block.TileColumns * block.Depth);
+            for (var tile = first; tile < last; tile++)
+            {
+                var packedA = ownTiles == null ? null : ownTiles + ((nint)(tile - first) * block.TileRows * block.Depth);
+                ComputeTile(block, tile * block.TileRows, panel * block.TileColumns, packedA, packedB);
+            }
+        }
+    }
+
+    // Of a transposed A: PaysToPackA takes no other.
+    private static void PackTiles(in Block block, int first, int last, Real* target)
+    {
+        var row = first * block.TileRows;
+        GemmPanel.CopyToTiles(block.A + row, block.Lda, block.Depth, Math.Min(last * block.TileRows, block.M) - row, block.TileRows, target);
+    }
+
+    [SkipLocalsInit]
+    private static void ComputeTile(in Block block, int row, int column, Real* packedA, Real* packedB)
+    {
+        var rows = Math.Min(block.TileRows, block.M - row);
+        var columns = Math.Min(block.TileColumns, block.N - column);
+        // The last tile starts early enough to be whole: the rows that it then has twice are computed, and left out below.
+        var repeated = packedA == null ? block.TileRows - rows : 0;
+        var (rowStride, stepStride) = block.TransA ? (1, block.Lda) : (block.Lda, (nint)1);
+        var a = block.A + ((row - repeated) * rowStride);
+        if (packedA != null)
+        {
+            a = packedA;
+            (rowStride, stepStride) = (1, block.TileRows);
+        }
+        var c = block.C + (row * block.Ldc) + column;
+        if (rows == block.TileRows && columns == block.TileColumns)
+        {
+            block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, c, block.Ldc);
+            return;
+        }
+        var whole = stackalloc Real[block.TileRows * block.TileColumns];
+        var part = whole + (repeated * block.TileColumns);
+        if (block.Accumulate)
+        {
+            CopyRows(c, block.Ldc, part, block.TileColumns, rows, columns);
+        }
+        block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, whole, block.TileColumns);
+        CopyRows(part, block.TileColumns, c, block.Ldc, rows, columns);
+    }
+
+    private static void CopyRows(Real* source, nint sourceLd, Real* target, nint targetLd, int rows, int columns)
+    {
+        for (var i = 0; i < rows; i++)
+        {
+            new Span<Real>(source + (i * sourceLd), columns).CopyTo(new Span<Real>(target + (i * targetLd), columns));
+        }
+    }
+
+    /// <summary>A product, or one block of k and of columns of it; A, B and C point at its first element.</summary>
+    private struct Block
+    {
+        public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, void> Tile;
+        public int TileRows;
+        public int TileColumns;
+        public bool TransA;
+        public bool TransB;
+        public int M;
+        public int N;
+        public int Depth;
+        public Real* A;
+        public nint Lda;
+        public Real* B;
+        public nint Ldb;
+        public Real* C;
+        public nint Ldc;
+        public Real Alpha;
+        public bool Accumulate;
+        public bool PacksTilesOfA;
+        public Real* PackedB;
+        public int Panels;
+        public int RowTiles;
+        public int RowTilesPerItem;
+
+        /// <summary>The block of a whole product that begins at p in k and at column j.</summary>
+        public readonly Block At(int p, int depth, int j, int columns)
+        {
+            var block = this;
+            block.A += TransA ? p * Lda : p;
+            block.B += TransB ? (j * Ldb) + p : (p * Ldb) + j;
+            block.C += j;
+            block.Accumulate |= p > 0;
+            block.Depth = depth;
+            block.N = columns;
+            block.Panels = Tiles(columns, TileColumns);
+            return block;
+        }
+    }
+}
