@@ -47,6 +47,8 @@ public unsafe class GemmTests
     [TestCase(200, 129, 40, TestName = "Rows in several items of work")]
     [TestCase(16, 65, 513, TestName = "Few rows, two blocks of the sum")]
     [TestCase(1, 8200, 33, TestName = "One row")]
+    [TestCase(67, 45, 1130, TestName = "The gradient of a weight, three blocks of the sum")]
+    [TestCase(200, 1300, 1030, TestName = "The gradient of a weight, too large for sums of its own")]
     public void LargerShapesToo(int m, int n, int k)
     {
         foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
@@ -60,6 +62,17 @@ public unsafe class GemmTests
                     Assert.That(HaveSameBits((problem with { Kernel = kernel }).Multiply(team), expected));
                 }
             }
+        }
+    }
+
+    /// <summary>A worker knows what it has packed last, and must not take it for another product's.</summary>
+    [Test]
+    public void GradientsOfWeightsOneAfterTheOtherAreEachTheirOwn()
+    {
+        for (var i = 0; i < 40; i++)
+        {
+            var problem = new Problem(24, 40, i % 2 == 0 ? 2000 : 600, true, false, false, 0, 1, i);
+            Assert.That(HaveSameBits(problem.Multiply(teams[1 + (i / 2 % 2)]), problem.Reference()), $"product {i}");
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
 
@@ -43,6 +44,61 @@ internal static unsafe partial class Gemm
                 {
                     ComputeTile(block, row * block.TileRows, panel * block.TileColumns, packedA, packedB);
                 }
+            }
+        }
+    }
+
+    /// <summary>
+    /// Row tiles of C over one block of k each: those of the first block, which go to C, then the second's, which go to its sums, and so on. The blocks
+    /// are numbered from firstNumber.
+    /// </summary>
+    private static void ComputeDepths(in Block whole, int n, int k, int depthBlock, Real* sums, long firstNumber, int from, int to)
+    {
+        var packedB = Workspace.Get(1, (nint)Tiles(n, whole.TileColumns) * whole.TileColumns * depthBlock);
+        for (int tile = from, end; tile < to; tile = end)
+        {
+            var index = tile / whole.RowTiles;
+            end = Math.Min(to, (index + 1) * whole.RowTiles);
+            var block = whole.At(index * depthBlock, Math.Min(depthBlock, k - (index * depthBlock)), 0, n);
+            if (packedBlock != firstNumber + index)
+            {
+                block.PackedB = packedB;
+                PackPanels(block, 0, block.Panels);
+                packedBlock = firstNumber + index;
+            }
+            if (index > 0)
+            {
+                block.C = sums + ((nint)(index - 1) * block.M * n);
+                block.Ldc = n;
+                block.Alpha = 1;
+                block.Accumulate = false;
+            }
+            var first = index * whole.RowTiles;
+            for (var panel = 0; panel < block.Panels; panel++)
+            {
+                for (var row = tile - first; row < end - first; row++)
+                {
+                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, packedB + ((nint)panel * block.TileColumns * block.Depth));
+                }
+            }
+        }
+    }
+
+    /// <summary>Rows [from, to) of C = fma(alpha, sum, C) for the sums of the blocks after the first, in order.</summary>
+    private static void AddDepths(in Block whole, int n, int blocks, Real* sums, int from, int to)
+    {
+        var alpha = Vector256.Create(whole.Alpha);
+        for (var i = from; i < to; i++)
+        {
+            var c = whole.C + (i * whole.Ldc);
+            for (var j = 0; j < n; j += Vector256<Real>.Count)
+            {
+                var value = VectorRow.Load(c + j, n - j);
+                for (var index = 0; index < blocks - 1; index++)
+                {
+                    value = Vector256.FusedMultiplyAdd(alpha, VectorRow.Load(sums + ((((nint)index * whole.M) + i) * n) + j, n - j), value);
+                }
+                VectorRow.Store(value, c + j, n - j);
             }
         }
     }

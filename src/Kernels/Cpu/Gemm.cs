@@ -21,6 +21,9 @@ internal static unsafe partial class Gemm
     /// </summary>
     private const int MaxResident = 256 * 1024;
 
+    /// <summary>Elements of the sums of <see cref="MultiplyByDepth"/>, at most: 4 MiB of floats.</summary>
+    private const int MaxSums = 1024 * 1024;
+
     /// <summary>Rows of C in one item of work, at most: with the deepest block of A 256 KiB of floats, which stay in the level 2 cache.</summary>
     private const int MaxRows = 128;
 
@@ -38,9 +41,16 @@ internal static unsafe partial class Gemm
 
     private const int PageBytes = 4096;
 
+    /// <summary>Counts the blocks of k that <see cref="MultiplyByDepth"/> has met: each has its own number, from 1.</summary>
+    private static long blocksByDepth;
+
+    /// <summary>The number of the block whose B this thread has packed last in <see cref="MultiplyByDepth"/>.</summary>
+    [ThreadStatic]
+    private static long packedBlock;
+
     /// <summary>The most bytes that the packed panels of all threads take.</summary>
     public static long MostScratchBytes(int threads) =>
-        sizeof(Real) * (MaxResident + ((long)MaxDepth * threads * (MaxRows + GemmKernel.Best.Columns + GemmKernel.Best.Rows)));
+        sizeof(Real) * (MaxSums + (threads * (MaxResident + ((long)MaxDepth * (MaxRows + GemmKernel.Best.Rows)))));
 
     /// <summary>The length of the blocks that a sum of k terms is cut into (the last may be shorter).</summary>
     public static int DepthBlock(int k)
@@ -96,7 +106,13 @@ internal static unsafe partial class Gemm
             RowTiles = Tiles(m, kernel.Rows),
         };
         var packsA = m >= kernel.Rows && PaysToPackA(transA, lda, Tiles(n, kernel.Columns));
-        if ((long)m * depthBlock <= MaxResident && !packsA)
+        var byDepth = transA && !transB && m >= kernel.Rows && threads > 1 && k > depthBlock
+            && (long)n * depthBlock <= MaxResident && (long)m * n * (Tiles(k, depthBlock) - 1) <= MaxSums;
+        if (byDepth)
+        {
+            MultiplyByDepth(team, whole, n, k, depthBlock);
+        }
+        else if (m < kernel.Rows || ((long)m * depthBlock <= MaxResident && m <= n && !packsA))
         {
             MultiplyByColumns(team, threads, whole, n, k, depthBlock);
         }
@@ -117,6 +133,19 @@ internal static unsafe partial class Gemm
         var tiles = whole.RowTiles * panels;
         var grain = threads == 1 ? tiles : Tiles(tiles, threads * Math.Clamp(panels / (4 * threads), 2, ItemsPerWorker));
         team.For(tiles, grain, (whole, n, k, depthBlock), static (s, from, to) => ComputeColumns(s.whole, s.n, s.k, s.depthBlock, from, to));
+    }
+
+    /// <summary>
+    /// The gradient of a weight, which sums over tokens: each worker sums over those whose rows of A and B it has itself computed, or few others, and so
+    /// finds them in its own cache. The blocks of k after the first have a C of their own, added to the first's in order when all are there.
+    /// </summary>
+    private static void MultiplyByDepth(WorkerTeam team, in Block whole, int n, int k, int depthBlock)
+    {
+        var blocks = Tiles(k, depthBlock);
+        var lastNumber = Interlocked.Add(ref blocksByDepth, blocks);
+        var job = (whole, n, k, depthBlock, sums: (Ptr)Workspace.Get(0, (nint)(blocks - 1) * whole.M * n), number: lastNumber - blocks + 1);
+        team.For(blocks * whole.RowTiles, 1, job, static (s, from, to) => ComputeDepths(s.whole, s.n, s.k, s.depthBlock, s.sums, s.number, from, to));
+        team.For(whole.M, Math.Max(1, ElementsWorthAThread / n), job, static (s, from, to) => AddDepths(s.whole, s.n, Tiles(s.k, s.depthBlock), s.sums, from, to));
     }
 
     /// <summary>Panels of B are packed by all workers together, a block of columns at a time; then each worker computes rows of C.</summary>
