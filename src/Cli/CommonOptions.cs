@@ -63,7 +63,7 @@ internal static class CommonOptions
     };
 
     public static Choice<ChatTemplate?> ChatTemplate() => new(
-        "--chat-template", "How conversations become text; own: as the tokenizer's chat_template says.", "own",
+        "--chat-template", "How conversations become text; own: as the tokenizer's chat_template says, chatml where it has none.", "own",
         [("own", null), .. Dpo.ChatTemplate.All.Select(static t => (t.Name, (ChatTemplate?)t))]);
 
     public static Choice<NumberFormat> SaveFormat() => new(

@@ -99,6 +99,27 @@ public class ChatTemplateTests
         }
     }
 
+    /// <summary>bos_token is what tokenizer_config.json calls so, also where no text begins with it by itself; and it is saved.</summary>
+    [Test]
+    public void ATemplateWritesABosTokenThatNoTextBeginsWith()
+    {
+        using var folder = new TemporaryFolder();
+        using var saved = new TemporaryFolder();
+        TokenizersSamples.Trained("<s>", "<|endoftext|>").Save(folder.Path);
+        TokenizersSamples.Edit(folder.File("tokenizer_config.json"), root =>
+        {
+            root["add_bos_token"] = false;
+            root["bos_token"] = "<s>";
+            root["chat_template"] = "{{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}";
+        });
+        var tokenizer = TokenizerFile.Load(folder.Path);
+        foreach (var one in new[] { tokenizer, TokenizersSamples.SavedAndLoaded(tokenizer, saved) })
+        {
+            Assert.That(one.BosId, Is.Null);
+            Assert.That(ChatTemplate.Of(one).RenderPrompt([new ChatMessage("user", "hi")]), Is.EqualTo("<s>hi"));
+        }
+    }
+
     /// <summary>Between turns Llama 2 and Mistral end a sequence: a tokenizer that would spell the end out is refused.</summary>
     [Test]
     public void AnEndBetweenTurnsMustBeAToken()

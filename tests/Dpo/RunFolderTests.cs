@@ -164,4 +164,13 @@ public class RunFolderTests
         }
         return (File.ReadAllLines(_folder.File("metrics.jsonl")), log.Notes);
     }
+
+    /// <summary>How the model is saved changes no step: a run that failed at its saving goes on with another.</summary>
+    [Test]
+    public void ARunMayBeResumedToSaveItsModelOtherwise()
+    {
+        var options = new TrainingOptions { BatchSize = 3 };
+        Assert.That((options with { SaveFormat = NumberFormat.F16, MergeAdapters = true, MaxShardBytes = 1 }).Key(), Is.EqualTo(options.Key()));
+        Assert.That((options with { BatchSize = 4 }).Key(), Is.Not.EqualTo(options.Key()));
+    }
 }

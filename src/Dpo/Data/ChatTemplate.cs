@@ -10,7 +10,7 @@ public sealed class ChatException(string message) : Exception(message);
 
 /// <summary>
 /// Conversations as the text that a model was trained on, by the Jinja of its tokenizer or by that of a common template, as transformers'
-/// apply_chat_template has it. The token that begins a sequence is the tokenizer's to put in front; there are no tools and no date of today.
+/// apply_chat_template has it. Where the tokenizer puts the token that begins a sequence in front, the text goes without; there are no tools and no date of today.
 /// </summary>
 public sealed class ChatTemplate
 {
@@ -22,13 +22,20 @@ public sealed class ChatTemplate
     private readonly Lazy<JinjaTemplate> _jinja;
     private readonly string _bos;
     private readonly string _eos;
+    private readonly bool _encodingAddsBos;
 
     private string? _turnEnd;
 
-    private ChatTemplate(string name, Lazy<JinjaTemplate> jinja, string bos, string eos) => (Name, _jinja, _bos, _eos) = (name, jinja, bos, eos);
+    private ChatTemplate(string name, Lazy<JinjaTemplate> jinja, string bos, string eos, bool encodingAddsBos) =>
+        (Name, _jinja, _bos, _eos, _encodingAddsBos) = (name, jinja, bos, eos, encodingAddsBos);
+
+    private ChatTemplate(string name, Lazy<JinjaTemplate> jinja, ITokenizer tokenizer)
+        : this(name, jinja, tokenizer.BosText, tokenizer.EosText, tokenizer.BosId is not null)
+    {
+    }
 
     private ChatTemplate(string name, string jinja)
-        : this(name, new(() => JinjaTemplate.Parse(jinja)), "<s>", "</s>")
+        : this(name, new(() => JinjaTemplate.Parse(jinja)), "<s>", "</s>", encodingAddsBos: true)
     {
     }
 
@@ -63,7 +70,7 @@ public sealed class ChatTemplate
         }
         try
         {
-            return new ChatTemplate("own", new(JinjaTemplate.Parse(jinja)), tokenizer.BosText, tokenizer.EosText);
+            return new ChatTemplate("own", new(JinjaTemplate.Parse(jinja)), tokenizer);
         }
         catch (JinjaException e)
         {
@@ -72,7 +79,7 @@ public sealed class ChatTemplate
     }
 
     /// <summary>The same with the tokenizer's marks for the beginning and the end of a sequence.</summary>
-    public ChatTemplate For(ITokenizer tokenizer) => new(Name, _jinja, tokenizer.BosText, tokenizer.EosText);
+    public ChatTemplate For(ITokenizer tokenizer) => new(Name, _jinja, tokenizer);
 
     /// <summary>
     /// The prompt: after a user's turn what opens an answer follows; a last turn of the assistant stays open, to be continued.
@@ -122,7 +129,7 @@ public sealed class ChatTemplate
         try
         {
             var text = _jinja.Value.Render([("messages", turns), ("add_generation_prompt", opens), ("bos_token", _bos), ("eos_token", _eos)]);
-            return _bos.Length > 0 && text.StartsWith(_bos, StringComparison.Ordinal) ? text[_bos.Length..] : text;
+            return _encodingAddsBos && _bos.Length > 0 && text.StartsWith(_bos, StringComparison.Ordinal) ? text[_bos.Length..] : text;
         }
         catch (JinjaException e)
         {

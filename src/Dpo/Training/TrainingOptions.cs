@@ -79,7 +79,15 @@ public sealed record TrainingOptions
     }
 
     /// <summary>What a run and the one that resumes it must share: all but what changes no bit of its steps.</summary>
-    internal TrainingOptions Key() => this with { CheckpointEvery = 0, KeepCheckpoints = 0, MaxShardBytes = 0, GradientCheckpointing = false };
+    internal TrainingOptions Key() => this with
+    {
+        CheckpointEvery = 0,
+        KeepCheckpoints = 0,
+        MaxShardBytes = 0,
+        GradientCheckpointing = false,
+        SaveFormat = NumberFormat.F32,
+        MergeAdapters = false,
+    };
 
     public Optimiser CreateOptimiser(ParameterSet parameters) => Optimiser switch
     {

@@ -77,7 +77,7 @@ public static class ModelFile
     public static void Save(
         string folder, Transformer model, ITokenizer tokenizer, NumberFormat format = NumberFormat.F32, long maxShardBytes = ShardedWriter.DefaultShardBytes)
     {
-        var config = model.Config with { RotaryInterleaved = false, BosTokenId = tokenizer.BosId, EosTokenId = tokenizer.EosId };
+        var config = model.Config with { RotaryInterleaved = false, BosTokenId = tokenizer.BosId ?? model.Config.BosTokenId, EosTokenId = tokenizer.EosId };
         AtomicFolder.Write(folder, partial =>
         {
             if (model.Adapters is not null)

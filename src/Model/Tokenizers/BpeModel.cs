@@ -34,6 +34,9 @@ public sealed record BpeModel
     /// <summary>The id that a text starts with, or null for none.</summary>
     public int? BosId { get; init; }
 
+    /// <summary>The token that begins a sequence where a chat template writes it: <see cref="BosId"/>, or one that no text starts with by itself; null for none.</summary>
+    public int? BosTokenId { get; init; }
+
     public required int EosId { get; init; }
 
     /// <summary>The Jinja text of conversations, kept as it is; null for none.</summary>

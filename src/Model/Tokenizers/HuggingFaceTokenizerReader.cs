@@ -35,7 +35,7 @@ internal static class HuggingFaceTokenizerReader
         {
             Refuse(model, "ignore_merges", value => !value.Flag());
             var (space, prefix, splits) = root["pre_tokenizer"] is null ? ReadSpaceNormalizer(root) : ReadMetaspace(root);
-            var bpe = Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: true);
+            var bpe = Assemble(root, configuration, modelConfiguration, table, merges, added, unk);
             return new ByteFallbackTokenizer(bpe, space, prefix, splits);
         }
         var normalizers = root.Steps("normalizer", "normalizers");
@@ -44,7 +44,7 @@ internal static class HuggingFaceTokenizerReader
             throw normalizers[other].Error($"a normalizer {Quoted.Text(normalizers[other].Type)} is not supported", OtherTokenizer);
         }
         var words = ReadWordPattern(root);
-        return new ByteLevelTokenizer(Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: false) with
+        return new ByteLevelTokenizer(Assemble(root, configuration, modelConfiguration, table, merges, added, unk) with
         {
             Words = words,
             IgnoreMerges = model["ignore_merges"]?.Flag() ?? false,
@@ -78,7 +78,7 @@ internal static class HuggingFaceTokenizerReader
             }
         }
         return new ByteLevelTokenizer(
-            Assemble(root, configuration, modelConfiguration, table, merges, added, unk, splitSpecialTokens: false));
+            Assemble(root, configuration, modelConfiguration, table, merges, added, unk));
     }
 
     private static PieceTable.Error ErrorAt(string file, string place) =>
@@ -224,7 +224,7 @@ internal static class HuggingFaceTokenizerReader
     }
 
     private static BpeModel Assemble(JsonPlace root, JsonPlace? configuration, JsonPlace? modelConfiguration, PieceTable table,
-        List<Merge> merges, List<AddedToken> added, int? unk, bool splitSpecialTokens)
+        List<Merge> merges, List<AddedToken> added, int? unk)
     {
         var ids = new SequenceIds(root, configuration, modelConfiguration, table);
         var (bos, eos) = (ids.Bos(), ids.Eos());
@@ -240,10 +240,11 @@ internal static class HuggingFaceTokenizerReader
             Merges = merges,
             AddedTokens = added,
             BosId = bos,
+            BosTokenId = bos ?? ids.BosToken(),
             EosId = eos,
             UnkId = unk,
             ChatTemplate = ReadChatTemplateFile(root.File) ?? ReadChatTemplate(configuration),
-            SplitSpecialTokens = configuration?["split_special_tokens"]?.Flag() ?? splitSpecialTokens,
+            SplitSpecialTokens = configuration?["split_special_tokens"]?.Flag() ?? false,
         };
     }
 

@@ -12,7 +12,7 @@ public interface ITokenizer
     /// <summary>The id that ends a completion.</summary>
     int EosId { get; }
 
-    /// <summary>How a chat template writes <see cref="BosId"/>; empty for none.</summary>
+    /// <summary>How a chat template writes the token that begins a sequence, whether or not <see cref="Encode"/> puts it in front; empty for none.</summary>
     string BosText { get; }
 
     /// <summary>How a chat template writes <see cref="EosId"/>.</summary>
@@ -26,8 +26,8 @@ public interface ITokenizer
 
     /// <summary>
     /// A text that starts a sequence: with the beginning-of-sequence id and the leading space that the tokenizer prescribes. Whether text
-    /// that spells a special token becomes that token is the tokenizer's to say (split_special_tokens): by default it does for byte-level
-    /// ones, as Hugging Face has it, and not for byte-fallback ones, as SentencePiece and llama2.c have it. A lone surrogate is read as
+    /// that spells a special token becomes that token is the tokenizer's to say (split_special_tokens): by default it does in Hugging Face's
+    /// files, and not in llama2.c's, as SentencePiece has it. A lone surrogate is read as
     /// U+FFFD.
     /// </summary>
     int[] Encode(string text);

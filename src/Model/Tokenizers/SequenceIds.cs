@@ -27,6 +27,9 @@ internal sealed class SequenceIds(JsonPlace root, JsonPlace? configuration, Json
             ?? throw configuration!.Value.Error("add_bos_token is true, but no bos_token is named", "name it");
     }
 
+    /// <summary>The token that tokenizer_config.json calls bos_token, for chat templates; null where it names none, or none of the vocabulary.</summary>
+    public int? BosToken() => configuration?["bos_token"] is { } token ? table.IdOf(HuggingFaceTokenizerReader.TokenText(token)) : null;
+
     public int Eos() => Configured("eos_token") ?? FromModel("eos_token_id")
         ?? UsualEnds.Select(table.IdOf).FirstOrDefault(id => id is not null)
         ?? throw root.Error("nothing says which token ends a sequence",
