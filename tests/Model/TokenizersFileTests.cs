@@ -267,6 +267,23 @@ public class TokenizersFileTests
         AssertRefused(folder.Path, "merges.txt, line 3: the merge \"b\" is not two pieces");
     }
 
+    /// <summary>What tokenizer_config.json says of the words is not passed over.</summary>
+    [Test]
+    public void WordsThatTheConfigurationCutsOtherwiseAreRefused()
+    {
+        File.WriteAllText(folder.File("vocab.json"), """{ "a": 0, "b": 1, "ab": 2, "<|endoftext|>": 3 }""");
+        File.WriteAllText(folder.File("merges.txt"), "a b\n");
+        File.WriteAllText(folder.File("tokenizer_config.json"), """{ "tokenizer_class": "GPT2Tokenizer", "add_prefix_space": false, "unk_token": "<|endoftext|>" }""");
+        Assert.That(TokenizerFile.Load(folder.Path).Encode("ab"), Is.EqualTo(new[] { 2 }));
+        File.WriteAllText(folder.File("tokenizer_config.json"), """{ "tokenizer_class": "Qwen2Tokenizer" }""");
+        AssertRefused(folder.Path, "tokenizer_config.json, tokenizer_class: Qwen2Tokenizer may cut words otherwise");
+        File.WriteAllText(folder.File("tokenizer_config.json"), """{ "add_prefix_space": true }""");
+        AssertRefused(folder.Path, "tokenizer_config.json, add_prefix_space: is set to something that is not supported");
+        TokenizersSamples.Trained().Save(folder.Path);
+        TokenizersSamples.Edit(folder.File("tokenizer_config.json"), root => root["add_prefix_space"] = true);
+        AssertRefused(folder.Path, "tokenizer_config.json, add_prefix_space: is set to something that is not supported");
+    }
+
     private static JsonObject Vocab(JsonObject root) => root["model"]!["vocab"]!.AsObject();
 
     private static JsonArray Merges(JsonObject root) => root["model"]!["merges"]!.AsArray();

@@ -10,6 +10,8 @@ internal static class HuggingFaceTokenizerReader
 {
     private const string OtherTokenizer = "use a byte-level (GPT-2) or byte-fallback (Llama 2) BPE tokenizer";
 
+    private static readonly string[] Gpt2Classes = ["GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast"];
+
     public static BpeTokenizer Read(string file)
     {
         var root = JsonPlace.Read(file, InputLimit.Tokenizer);
@@ -44,6 +46,7 @@ internal static class HuggingFaceTokenizerReader
             throw normalizers[other].Error($"a normalizer {Quoted.Text(normalizers[other].Type)} is not supported", OtherTokenizer);
         }
         var words = ReadWordPattern(root);
+        RefusePrefixSpace(configuration);
         return new ByteLevelTokenizer(Assemble(root, configuration, modelConfiguration, table, merges, added, unk) with
         {
             Words = words,
@@ -59,6 +62,12 @@ internal static class HuggingFaceTokenizerReader
         var table = new PieceTable();
         ReadVocabulary(root, table);
         var (configuration, modelConfiguration) = Beside(vocabularyFile);
+        RefusePrefixSpace(configuration);
+        if (configuration?["tokenizer_class"] is { } kind && !Gpt2Classes.Contains(kind.Text()))
+        {
+            throw kind.Error($"{Quoted.Text(kind.Text())} may cut words otherwise than GPT-2, which {TokenizerFile.VocabularyName} does not say",
+                $"save the tokenizer as {TokenizerFile.TokenizerName}");
+        }
         var added = new List<AddedToken>();
         foreach (var (name, token) in configuration?["added_tokens_decoder"]?.Members() ?? [])
         {
@@ -90,6 +99,15 @@ internal static class HuggingFaceTokenizerReader
         JsonPlace? ReadWhereThere(string name) =>
             File.Exists(Path.Combine(folder, name)) ? JsonPlace.Read(Path.Combine(folder, name), InputLimit.Json) : null;
         return (ReadWhereThere(TokenizerFile.ConfigurationName), ReadWhereThere(TokenizerFile.ModelConfigurationName));
+    }
+
+    // Of a byte-level tokenizer: where transformers finds it there, it holds whatever tokenizer.json says.
+    private static void RefusePrefixSpace(JsonPlace? configuration)
+    {
+        if (configuration is { } there)
+        {
+            Refuse(there, "add_prefix_space", value => !value.Flag());
+        }
     }
 
     private static void Refuse(JsonPlace parent, string name, Func<JsonPlace, bool> isHarmless)
