@@ -17,9 +17,11 @@ internal static class Interruptible
         catch (OperationCanceledException e)
         {
             throw new InterruptedException(
-                RunFolder.NewestCheckpoint(folder) is { } newest
-                    ? $"interrupted; repeat the command with --resume to go on from {newest}"
-                    : "interrupted before there was a checkpoint; repeat the command to start anew",
+                RunFolder.TrainedModel(folder) is { } model
+                    ? $"interrupted after the last step: {model} is whole; measure it with tinydpo eval"
+                    : RunFolder.NewestCheckpoint(folder) is { } newest
+                        ? $"interrupted; repeat the command with --resume to go on from {newest}"
+                        : "interrupted before there was a checkpoint; repeat the command to start anew",
                 e);
         }
     }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using TinyDpo.Cli;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
 using TinyDpo.Models;
@@ -172,5 +173,20 @@ public class RunFolderTests
         var options = new TrainingOptions { BatchSize = 3 };
         Assert.That((options with { SaveFormat = NumberFormat.F16, MergeAdapters = true, MaxShardBytes = 1 }).Key(), Is.EqualTo(options.Key()));
         Assert.That((options with { BatchSize = 4 }).Key(), Is.Not.EqualTo(options.Key()));
+    }
+
+    /// <summary>What to do next is what can be done: a run that has its model has nothing to resume.</summary>
+    [TestCase(null, "interrupted before there was a checkpoint")]
+    [TestCase("checkpoint-3", "--resume to go on from")]
+    [TestCase("model", "model is whole; measure it with tinydpo eval")]
+    public void AnInterruptedRunSaysHowToGoOn(string? left, string advice)
+    {
+        using var folder = new TemporaryFolder();
+        if (left is not null)
+        {
+            Directory.CreateDirectory(folder.File(left));
+        }
+        Assert.That(() => Interruptible.Run<int>(folder.Path, static () => throw new OperationCanceledException()),
+            Throws.InstanceOf<OperationCanceledException>().With.Message.Contains(advice));
     }
 }

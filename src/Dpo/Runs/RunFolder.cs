@@ -13,6 +13,8 @@ public sealed class RunFolder
     /// <summary>The name of the file that says what the run was asked for.</summary>
     public const string OptionsFile = "options.json";
 
+    private const string ModelFolder = "model";
+
     // Of a dry run, where an epoch has not more.
     private const int MostStepsWalked = 2_000;
 
@@ -54,13 +56,16 @@ public sealed class RunFolder
     }
 
     /// <summary>Where the trained model goes.</summary>
-    public string ModelPath => PathOf("model");
+    public string ModelPath => PathOf(ModelFolder);
 
     /// <summary>What a dry run has found; null before it, and of another.</summary>
     public RunNeeds? Needs { get; private set; }
 
     /// <summary>The path of OUT's newest checkpoint, whichever run left it; or null.</summary>
     public static string? NewestCheckpoint(string folder) => new CheckpointFolder(folder, "").Newest();
+
+    /// <summary>The path of the model that a run in OUT has trained to the end, or null.</summary>
+    public static string? TrainedModel(string folder) => Path.Combine(folder, ModelFolder) is var path && Directory.Exists(path) ? path : null;
 
     /// <summary>Writes what a run was asked for.</summary>
     /// <param name="folder">OUT.</param>
