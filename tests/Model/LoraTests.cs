@@ -181,6 +181,15 @@ public class LoraTests
     }
 
     [Test]
+    public void AnAdapterAsPicklesIsToBeSavedOtherwise()
+    {
+        SaveAdapter();
+        File.Move(_folder.File("adapter/adapter_model.safetensors"), _folder.File("adapter/adapter_model.bin"));
+        Assert.That(() => ModelFile.LoadWeights(_folder.File("adapter"), _backend), Throws.TypeOf<InputException>()
+            .With.Message.Contains("adapter_model.bin: is PyTorch's pickle, which is not read; save the weights as adapter_model.safetensors"));
+    }
+
+    [Test]
     public void ALlama2cModelGetsNoAdapters()
     {
         var model = TinyModels.Create(_backend, TinyModels.Config(interleaved: true));

@@ -7,6 +7,7 @@ internal static class LoraFile
 {
     public const string ConfigName = "adapter_config.json";
     public const string WeightsName = "adapter_model.safetensors";
+    private const string PickledName = "adapter_model.bin";
 
     // What PEFT can do to an adapter and we do not; each is harmless with the value that it has by default.
     private static readonly string[] s_flags = ["use_dora", "use_rslora", "lora_bias", "use_qalora"];
@@ -42,6 +43,7 @@ internal static class LoraFile
     public static void Attach(Transformer model, string folder)
     {
         var options = ReadOptions(folder);
+        SafetensorsShards.RequireNoPickle(folder, WeightsName, PickledName);
         using var weights = SafetensorsShards.Open(Path.Combine(folder, WeightsName));
         ModelFile.RequireStored(LoraAdapters.ShapesOf(model, options), weights, prefix: "", static _ => false); // a configuration may claim any rank
         LoraAdapters.Attach(model, options, seed: 0);
