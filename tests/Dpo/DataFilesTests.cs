@@ -1,6 +1,7 @@
 using System.IO.Compression;
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using TinyDpo.Dpo;
 using TinyDpo.Models;
 
@@ -72,6 +73,91 @@ public class DataFilesTests
         bomb = Packed(Encoding.UTF8.GetBytes(new string('\n', 1 << 26)));
         Assert.That(() => Read("bomb.gz", bomb), Throws.TypeOf<InputException>().With.Message.Contains("unpacks to more than 200 times its size"));
     }
+
+    /// <summary>Wherever the cut falls, between lines, in one, in the trailer; and what is behind the end.</summary>
+    [TestCase(".jsonl.gz")]
+    [TestCase(".json.gz")]
+    public void AGzipCutAnywhereOrWithMoreBehindIsRefused(string name)
+    {
+        var lines = Enumerable.Range(0, 400).Select(static i => $$"""{"prompt": "{{i * i}}", "chosen": "{{i * 7919 % 1000}}", "rejected": "c"}""").ToArray();
+        var text = name == ".json.gz" ? "[" + string.Join(",\n", lines) + "]" : string.Join('\n', lines) + "\n";
+        var member = Packed(Encoding.UTF8.GetBytes(text));
+        foreach (var whole in name == ".json.gz" ? [member] : new[] { member, [.. member, .. member] })
+        {
+            foreach (var length in Enumerable.Range(1, 40).Select(i => whole.Length - i).Concat(Enumerable.Range(1, 20).Select(i => whole.Length * i / 23)).Where(n => n != member.Length))
+            {
+                Assert.That(() => Read("cut" + name, whole[..length]), Throws.TypeOf<InputException>()
+                    .With.Message.EndsWith($"cut{name}: is cut short; copy or download it again"), $"{length} of {whole.Length}");
+            }
+            foreach (var behind in new byte[][] { [0], [.. "more"u8], new byte[20_000] })
+            {
+                Assert.That(() => Read("more" + name, [.. whole, .. behind]), Throws.TypeOf<InputException>()
+                    .With.Message.EndsWith($"more{name}: has something behind its end that is no gzip; copy or download it again"));
+            }
+            Assert.That(Read("whole" + name, whole), Has.Length.EqualTo(400 * whole.Length / member.Length));
+        }
+    }
+
+    /// <summary>A cut that falls exactly between two lines: the bytes up to a flush are whole lines.</summary>
+    [Test]
+    public void AGzipCutBetweenLinesIsRefused()
+    {
+        using var packed = new MemoryStream();
+        using var gzip = new GZipStream(packed, CompressionLevel.Fastest);
+        gzip.Write(Encoding.UTF8.GetBytes(Rows));
+        gzip.Flush();
+        Assert.That(() => Read("cut.gz", packed.ToArray()), Throws.TypeOf<InputException>().With.Message.Contains("cut.gz: is cut short"));
+    }
+
+    [Test]
+    public void MembersOfEverySizeAreReadAsOne([Values(1, 2, 3, 4095, 4096, 8191, 8192, 8193, 70_000)] int length)
+    {
+        var text = Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(Rows, 1 + length / Rows.Length)));
+        using var stored = new MemoryStream();
+        for (var start = 0; start < text.Length; start += length)
+        {
+            using var gzip = new GZipStream(stored, CompressionLevel.NoCompression, leaveOpen: true);
+            gzip.Write(text.AsSpan(start, Math.Min(length, text.Length - start)));
+        }
+        stored.Write(Packed([]));
+        Assert.That(Read("members.gz", stored.ToArray()), Has.Length.EqualTo(2 * (1 + length / Rows.Length)));
+    }
+
+    /// <summary>Rows of other projects, whose question would be dropped.</summary>
+    [TestCase("""{"question": "q", "chosen": "b", "rejected": "c"}""", "has 'question' but no 'prompt'; rename 'question' to 'prompt'")]
+    [TestCase("""{"prompt": null, "question": "q", "chosen": [A], "rejected": [B]}""", "has 'question' but no 'prompt'; rename")]
+    [TestCase("""{"system": "s", "question": "q", "chosen": "b", "rejected": "c"}""", "has 'system' and 'question' but no 'prompt'; join them in one 'prompt'")]
+    [TestCase("""{"instruction": "i", "input": "", "chosen": "b", "rejected": "c"}""", "has 'instruction' but no 'prompt'; rename 'instruction' to 'prompt'")]
+    [TestCase("""{"instruction": "i", "input": "j", "chosen": "b", "rejected": "c"}""", "has 'instruction' and 'input' but no 'prompt'; join")]
+    [TestCase("""{"input": [U], "chosen": [A], "rejected": [B]}""", "has 'input' but no 'prompt'")]
+    [TestCase("""{"system": "be brief", "chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant: c"}""", "has 'system' but no 'prompt'; put it first in 'chosen'")]
+    [TestCase("""{"system": "be brief", "chosen": [U, A], "rejected": [U, B]}""", "has 'system' but no 'prompt'; put it first in 'chosen'")]
+    [TestCase("""{"system": "be brief", "conversations": [U], "chosen": A, "rejected": B}""", "has 'system' beside 'conversations'; make it their first message")]
+    [TestCase("""{"prompt": "q", "chosen": [S, A], "rejected": [S, B]}""", "'prompt' is a string that no message shared by 'chosen' and 'rejected' holds; give 'prompt' as a list")]
+    [TestCase("""{"prompt": "q", "chosen": [U, A], "rejected": [U, B]}""", "'prompt' is a string that no message shared")]
+    [TestCase("""{"chosen": "\n\nHuman: a\n\nAssistant:", "rejected": "\n\nHuman: a\n\nAssistant: b"}""", "'chosen' is an empty completion")]
+    [TestCase("""{"chosen": "\n\nHuman: a\n\nAssistant: b", "rejected": "\n\nHuman: a\n\nAssistant:"}""", "'rejected' is an empty completion")]
+    [TestCase("""{"chosen": "\n\nHuman: a\n\nAssistant: b\n\nHuman: c\n\nAssistant: d", "rejected": "\n\nHuman: a\n\nAssistant:"}""", "'rejected' is an empty completion")]
+    public void APromptUnderAnotherKeyIsNotDropped(string row, string message) =>
+        Assert.That(() => Read("row.jsonl", Messages(row)), Throws.TypeOf<InputException>().With.Message.Contains("line 1: " + message));
+
+    /// <summary>Columns that say nothing new, or nothing of the prompt.</summary>
+    [TestCase("""{"prompt": "q", "question": "p", "system": "s", "chosen": "b", "rejected": "c", "conversations": [U]}""")]
+    [TestCase("""{"prompt": [U], "question": "p", "chosen": [A], "rejected": [B], "conversations": [U, A]}""")]
+    [TestCase("""{"prompt": "Hi", "question": "p", "chosen": [U, A], "rejected": [U, B]}""")]
+    [TestCase("""{"question": " Hi", "system": "s", "chosen": [S, U, A], "rejected": [S, U, B]}""")]
+    [TestCase("""{"system": "", "input": 3, "question": null, "source": "x", "chosen": [U, A], "rejected": [U, B]}""")]
+    [TestCase("""{"question": "why", "chosen": "\n\nHuman: why\n\nAssistant: b", "rejected": "\n\nHuman: why\n\nAssistant: c"}""")]
+    [TestCase("""{"system": "", "question": "p", "conversations": [U], "chosen": A, "rejected": B}""")]
+    [TestCase("""{"prompt": "q", "completion": "a", "label": true, "question": "p", "system": "s"}""")]
+    public void OtherColumnsAreOfNoConcern(string row) => Assert.That(Read("row.jsonl", Messages(row)), Has.Length.EqualTo(1));
+
+    private static byte[] Messages(string row) => Encoding.UTF8.GetBytes(Regex.Replace(row, @"\b[SUAB]\b(?=[],}])", static name => name.Value switch
+    {
+        "S" => """{"role": "system", "content": "s, q"}""",
+        "U" => """{"role": "user", "content": "Hi"}""",
+        _ => $$"""{"role": "assistant", "content": "{{name.Value}}"}""",
+    }));
 
     [Test]
     public void ATranscriptsPromptEndsWithItsLastAssistant()

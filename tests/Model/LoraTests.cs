@@ -125,6 +125,16 @@ public class LoraTests
     [TestCase("peft_type", "\"IA3\"", "peft_type: 'IA3' is not supported")]
     [TestCase("bias", "\"all\"", "bias: 'all' is not supported")]
     [TestCase("use_dora", "true", "use_dora: is not supported")]
+    [TestCase("use_qalora", "true", "use_qalora: is not supported")]
+    [TestCase("init_lora_weights", "\"pissa\"", "init_lora_weights: 'pissa' is not supported: it changes the model's own weights")]
+    [TestCase("init_lora_weights", "\"pissa_niter_16\"", "init_lora_weights: 'pissa_niter_16' is not supported")]
+    [TestCase("init_lora_weights", "\"olora\"", "init_lora_weights: 'olora' is not supported")]
+    [TestCase("init_lora_weights", "\"corda\"", "init_lora_weights: 'corda' is not supported")]
+    [TestCase("init_lora_weights", "\"loftq\"", "init_lora_weights: 'loftq' is not supported")]
+    [TestCase("alora_invocation_tokens", "[]", "alora_invocation_tokens: is not supported")]
+    [TestCase("target_parameters", "[\"experts.up\"]", "target_parameters: is not supported")]
+    [TestCase("loftq_config", "{\"loftq_bits\": 4}", "loftq_config: is not supported")]
+    [TestCase("task_type", "\"SEQ_CLS\"", "task_type: 'SEQ_CLS' is not supported; the one supported is CAUSAL_LM")]
     [TestCase("rank_pattern", "{\"q_proj\": 4}", "rank_pattern: is not supported")]
     [TestCase("modules_to_save", "[\"lm_head\"]", "modules_to_save: is not supported")]
     [TestCase("target_modules", "[\"c_attn\"]", "'c_attn' is no map of this model; give some of q_proj, k_proj")]
@@ -136,6 +146,47 @@ public class LoraTests
         SaveAdapter();
         TokenizersSamples.Edit(_folder.File("adapter/adapter_config.json"), root => root[key] = JsonNode.Parse(value));
         Assert.That(() => ModelFile.LoadWeights(_folder.File("adapter"), _backend), Throws.TypeOf<InputException>().With.Message.Contains(message));
+    }
+
+    /// <summary>What PEFT writes beside, each with a value that asks for nothing more than B A.</summary>
+    [TestCase("""{"init_lora_weights": true, "use_qalora": false, "alora_invocation_tokens": null, "target_parameters": null, "loftq_config": {}}""")]
+    [TestCase("""{"init_lora_weights": false, "target_parameters": [], "loftq_config": null, "task_type": null, "arrow_config": null}""")]
+    [TestCase("""{"init_lora_weights": "gaussian"}""")]
+    [TestCase("""{"init_lora_weights": "eva", "eva_config": {"rho": 2.0}}""")]
+    [TestCase("""{"init_lora_weights": "orthogonal"}""")]
+    public void AnAdapterOfPlainLoraIsRead(string keys)
+    {
+        SaveAdapter();
+        TokenizersSamples.Edit(_folder.File("adapter/adapter_config.json"), root =>
+        {
+            foreach (var (key, value) in JsonNode.Parse(keys)!.AsObject())
+            {
+                root[key] = value?.DeepClone();
+            }
+        });
+        Assert.That(ModelFile.LoadWeights(_folder.File("adapter"), _backend).Adapters, Is.Not.Null);
+    }
+
+    [Test]
+    public void AnAdapterWithoutATokenizerHasItsModels()
+    {
+        SaveAdapter();
+        foreach (var file in Directory.GetFiles(_folder.File("adapter")).Where(static f => !Path.GetFileName(f).StartsWith("adapter_", StringComparison.Ordinal)))
+        {
+            File.Delete(file);
+        }
+        Assert.That(ModelFile.Load(_folder.File("adapter"), _backend).Tokenizer.Fingerprint, Is.EqualTo(s_tokenizer.Fingerprint));
+        File.WriteAllText(_folder.File("adapter/tokenizer_config.json"), "{}");
+        Assert.That(() => ModelFile.Load(_folder.File("adapter"), _backend), Throws.TypeOf<InputException>().With.Message.Contains("adapter/tokenizer.json"));
+    }
+
+    [Test]
+    public void AnAdapterAsPicklesIsToBeSavedOtherwise()
+    {
+        SaveAdapter();
+        File.Move(_folder.File("adapter/adapter_model.safetensors"), _folder.File("adapter/adapter_model.bin"));
+        Assert.That(() => ModelFile.LoadWeights(_folder.File("adapter"), _backend), Throws.TypeOf<InputException>()
+            .With.Message.Contains("adapter_model.bin: is PyTorch's pickle, which is not read; save the weights as adapter_model.safetensors"));
     }
 
     [Test]

@@ -23,7 +23,9 @@ public class SafetensorsHostileTests
         Case("""{"a":{"dtype":"F32","data_offsets":[0,4]}}""", 4, "tensor 'a': its entry has no shape of kind array"),
         Case("""{"a":{"dtype":"F32","shape":[1]}}""", 4, "tensor 'a': its entry has no data_offsets of kind array"),
         Case("""{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}""", 4, "tensor 'a': dtype 'F31' is not supported; save it as F32"),
-        Case("""{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}""", 8, "tensor 'a': dtype 'I64' is not supported"),
+        Case("""{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,4]}}""", 4, "tensor 'a': data_offsets span 4 bytes, but I64 of shape [1] takes 8"),
+        Case("""{"a":{"dtype":"BOOL","shape":[4],"data_offsets":[4,8]}}""", 8, "tensor 'a': leaves 4 bytes unused before it"),
+        Case("""{"a":{"dtype":"U8","shape":[9],"data_offsets":[0,9]}}""", 8, "file is cut short: expects"),
         Case(Entry("[-1]", 0, 4), 4, "tensor 'a': shape [-1] holds something else than sizes"),
         Case(Entry("[1.5]", 0, 4), 4, "tensor 'a': shape [1.5] holds something else than sizes"),
         Case(Entry("[\"1\"]", 0, 4), 4, "tensor 'a': shape [\"1\"] holds something else than sizes"),
@@ -56,6 +58,24 @@ public class SafetensorsHostileTests
         File.WriteAllBytes(path, SafetensorsBytes.File(header, dataBytes));
         var thrown = Assert.Throws<InputException>(() => SafetensorsFile.Open(path).Dispose());
         Assert.That(thrown!.Message, Does.StartWith(path).And.Contain(message).And.Not.Contain("\n"));
+    }
+
+    [TestCase("BOOL", 3)]
+    [TestCase("U8", 3)]
+    [TestCase("I64", 24)]
+    public void ATensorOfAnotherKindIsRefusedWhenItIsAskedFor(string dtype, int bytes)
+    {
+        using var folder = new TemporaryFolder();
+        var header = $$$"""{"mask":{"dtype":"{{{dtype}}}","shape":[3],"data_offsets":[0,{{{bytes}}}]},"a":{"dtype":"F32","shape":[1],"data_offsets":[{{{bytes}}},{{{bytes + 4}}}]}}""";
+        File.WriteAllBytes(folder.File("x"), SafetensorsBytes.File(header, [.. new byte[bytes], .. BitConverter.GetBytes(1.5f)]));
+        using var file = SafetensorsFile.Open(folder.File("x"));
+        var number = new Real[1];
+        file.Read("a", [1], number);
+        Assert.That(number[0], Is.EqualTo((Real)1.5));
+        foreach (var ask in new Action[] { () => file.Read("mask", new Real[3]), () => file.RequireShape("mask", [3]) })
+        {
+            Assert.That(Assert.Throws<InputException>(ask)!.Message, Does.Contain($"tensor 'mask': dtype '{dtype}' is not supported; save it as F32"));
+        }
     }
 
     [Test]

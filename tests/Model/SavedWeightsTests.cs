@@ -135,6 +135,45 @@ public class SavedWeightsTests
             ]);
     }
 
+    /// <summary>Masks as transformers' older versions wrote them, of truth values or bytes; a weight of such a kind is refused.</summary>
+    [TestCase("BOOL", 1)]
+    [TestCase("U8", 1)]
+    [TestCase("I64", 8)]
+    public void Gpt2sMasksMayBeOfAnyKind(string dtype, int bytes)
+    {
+        var gpt2 = TinyModels.Architectures().First(static a => a.Name == "gpt2").Config with { VocabSize = 258 };
+        var model = TinyModels.Create(_backend, gpt2);
+        ModelFile.Save(_folder.Path, model, s_tokenizer);
+        var path = _folder.File("model.safetensors");
+        var whole = File.ReadAllBytes(path);
+        Add("transformer.h.0.attn.masked_bias");
+        Assert.That(TinyModels.Weights(ModelFile.LoadWeights(_folder.Path, _backend)), Is.EqualTo(TinyModels.Weights(model)));
+        Add("transformer.h.0.attn.scale");
+        Assert.That(
+            () => ModelFile.LoadWeights(_folder.Path, _backend), Throws.TypeOf<InputException>().With.Message.Contains("tensor 'transformer.h.0.attn.scale'"));
+
+        void Add(string name)
+        {
+            var header = SafetensorsBytes.Header(whole).TrimEnd();
+            var data = SafetensorsBytes.Data(whole);
+            var entry = $$"""{"dtype":"{{dtype}}","shape":[4],"data_offsets":[{{data.Length}},{{data.Length + (4 * bytes)}}]}""";
+            File.WriteAllBytes(path, SafetensorsBytes.File($"{header[..^1]},\"{name}\":{entry}}}", [.. data, .. new byte[4 * bytes]]));
+        }
+    }
+
+    [TestCase("pytorch_model.bin")]
+    [TestCase("pytorch_model.bin.index.json")]
+    public void PicklesAreToBeSavedOtherwise(string name)
+    {
+        ModelFile.Save(_folder.Path, TinyModels.Create(_backend, TinyModels.Config(vocabulary: 258)), s_tokenizer);
+        File.Move(_folder.File("model.safetensors"), _folder.File(name));
+        Assert.That(() => ModelFile.LoadWeights(_folder.Path, _backend), Throws.TypeOf<InputException>()
+            .With.Message.Contains($"{name}: is PyTorch's pickle, which is not read; save the weights as model.safetensors"));
+        File.Delete(_folder.File(name));
+        Assert.That(() => ModelFile.LoadWeights(_folder.Path, _backend), Throws.TypeOf<InputException>()
+            .With.Message.Contains("model.safetensors: there is no such file"));
+    }
+
     // a.safetensors holds all but the last tensor, b.safetensors that.
     private Transformer SaveShards()
     {

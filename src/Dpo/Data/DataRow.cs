@@ -12,6 +12,18 @@ internal sealed class DataRow(
 
     public bool Has(string key) => row.TryGetProperty(key, out _);
 
+    /// <summary>Whether a key holds something to read: a string that is not blank, or a list that is not empty.</summary>
+    public bool HasText(string key) => row.TryGetProperty(key, out var value) && value.ValueKind switch
+    {
+        JsonValueKind.String => !string.IsNullOrWhiteSpace(String(value, key)),
+        JsonValueKind.Array => value.GetArrayLength() > 0,
+        _ => false,
+    };
+
+    /// <summary>Whether a key holds text that is in none of <paramref name="texts"/>.</summary>
+    public bool HoldsMore(string key, IEnumerable<string> texts) =>
+        HasText(key) && (IsConversation(key) || !texts.Any(text => text.Contains(Text(key).Trim(), StringComparison.Ordinal)));
+
     public bool IsConversation(string key) =>
         row.TryGetProperty(key, out var value) && value.ValueKind is JsonValueKind.Array or JsonValueKind.Object;
 

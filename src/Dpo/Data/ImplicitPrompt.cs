@@ -23,7 +23,7 @@ public static class ImplicitPrompt
 
     /// <summary>
     /// The prompt of two transcripts as HH-RLHF has them (Bai et al. 2022): all up to the last "\n\nAssistant:", as the authors of DPO take
-    /// it; null where the texts are no such transcripts, or that much of them is not the same.
+    /// it; null where the texts are no such transcripts, or that much of them is not the same. Where one ends with it, its answer is empty.
     /// </summary>
     public static int? OfTranscript(string chosen, string rejected)
     {
@@ -32,8 +32,9 @@ public static class ImplicitPrompt
         {
             return null;
         }
-        var length = at + answer.Length;
-        return length < chosen.Length && length < rejected.Length && rejected.AsSpan().StartsWith(chosen.AsSpan(0, length)) ? length : null;
+        // The rejected one may be the transcript without an answer, of which the chosen one has more turns.
+        var length = rejected.EndsWith(answer, StringComparison.Ordinal) ? Math.Min(rejected.Length, at + answer.Length) : at + answer.Length;
+        return rejected.AsSpan().StartsWith(chosen.AsSpan(0, length)) ? length : null;
     }
 
     /// <summary>

@@ -17,7 +17,8 @@ public sealed record PreferencePair(int Line, int[] Prompt, int[] Chosen, int[] 
 /// inside them, which in transcripts as of HH-RLHF ends with the last "\n\nAssistant:"; or either with lists of messages {role, content}
 /// instead of strings, rendered by the <see cref="ChatTemplate"/>; or LLaMA-Factory's {conversations, chosen, rejected} with messages {from,
 /// value}; or ids {prompt_ids, chosen_ids, rejected_ids}, taken as they are, which go before text in the same row. A row with a label, true or
-/// false, is unpaired, as in TRL: {prompt, completion, label} or {prompt_ids, completion_ids, label}. Other keys are ignored. Prompt and completions of text are encoded apart and joined as ids.
+/// false, is unpaired, as in TRL: {prompt, completion, label} or {prompt_ids, completion_ids, label}. Other keys are ignored, but for those
+/// that hold the prompt elsewhere (<see cref="PromptKeys"/>). Prompt and completions of text are encoded apart and joined as ids.
 /// </summary>
 public static class PreferenceData
 {
@@ -67,11 +68,14 @@ public static class PreferenceData
                 throw row.Error($"has no '{key}'", Remedy);
             }
         }
-        var (prompt, chosen, rejected) = row.IsConversation("chosen") || row.IsConversation("prompt") || row.Has("conversations")
+        var (prompt, chosen, rejected) = row.IsConversation("chosen") || row.IsConversation("prompt") || HasConversations(row)
             ? Conversations(row)
             : Texts(row);
         return (row.EncodePrompt(prompt), row.EncodeCompletion("chosen", chosen), row.EncodeCompletion("rejected", rejected));
     }
+
+    // Beside a prompt they are a column of no concern here.
+    private static bool HasConversations(DataRow row) => row.Has("conversations") && !row.HasText("prompt");
 
     private static (string Prompt, string Chosen, string Rejected) Texts(DataRow row)
     {
@@ -81,6 +85,7 @@ public static class PreferenceData
             return (row.Text("prompt"), chosen, rejected);
         }
         var length = ImplicitPrompt.OfTranscript(chosen, rejected) ?? ImplicitPrompt.Length(chosen, rejected);
+        PromptKeys.RequireHeld(row, chosen[..length]);
         return (chosen[..length], chosen[length..], rejected[length..]);
     }
 
@@ -88,14 +93,19 @@ public static class PreferenceData
     {
         var (chosen, rejected) = (row.Messages("chosen"), row.Messages("rejected"));
         ChatMessage[] prompt;
-        // A string as prompt beside whole conversations only repeats their first turn: the prompt is what they share.
-        if ((row.Has("conversations") ? "conversations" : row.IsConversation("prompt") ? "prompt" : null) is { } key)
+        if (row.IsConversation("prompt"))
         {
-            prompt = row.Messages(key);
+            prompt = row.Messages("prompt");
+        }
+        else if (HasConversations(row))
+        {
+            prompt = row.Messages("conversations");
+            PromptKeys.RequireSystemIn(row, prompt);
         }
         else
         {
             var length = ImplicitPrompt.Length(chosen, rejected);
+            PromptKeys.RequireHeld(row, chosen[..length]);
             if (length == 0)
             {
                 throw row.Error("'chosen' and 'rejected' share no message that could be the prompt", "give 'prompt' as a list of messages");

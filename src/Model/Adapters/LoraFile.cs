@@ -7,10 +7,18 @@ internal static class LoraFile
 {
     public const string ConfigName = "adapter_config.json";
     public const string WeightsName = "adapter_model.safetensors";
+    private const string PickledName = "adapter_model.bin";
 
     // What PEFT can do to an adapter and we do not; each is harmless with the value that it has by default.
-    private static readonly string[] s_flags = ["use_dora", "use_rslora", "lora_bias"];
-    private static readonly string[] s_objects = ["rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "layer_replication", "trainable_token_indices"];
+    private static readonly string[] s_flags = ["use_dora", "use_rslora", "lora_bias", "use_qalora"];
+    private static readonly string[] s_objects =
+    [
+        "rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform", "layer_replication", "trainable_token_indices", "target_parameters",
+        "loftq_config", "arrow_config",
+    ];
+
+    // PEFT's first values of A and B that leave the weights beside them as they are; pissa, olora, corda and loftq take B A off them.
+    private static readonly string[] s_initialisations = ["gaussian", "eva", "orthogonal"];
 
     public static bool IsAdapter(string folder) => File.Exists(Path.Combine(folder, ConfigName));
 
@@ -35,6 +43,7 @@ internal static class LoraFile
     public static void Attach(Transformer model, string folder)
     {
         var options = ReadOptions(folder);
+        SafetensorsShards.RequireNoPickle(folder, WeightsName, PickledName);
         using var weights = SafetensorsShards.Open(Path.Combine(folder, WeightsName));
         ModelFile.RequireStored(LoraAdapters.ShapesOf(model, options), weights, prefix: "", static _ => false); // a configuration may claim any rank
         LoraAdapters.Attach(model, options, seed: 0);
@@ -88,6 +97,20 @@ internal static class LoraFile
             if (fields.String("bias") is { } bias && bias != "none")
             {
                 throw fields.Fault("bias", $"{Quoted.Name(bias)} is not supported", "the one supported is none");
+            }
+            if (fields.String("task_type") is { } task && task != "CAUSAL_LM")
+            {
+                throw fields.Fault("task_type", $"{Quoted.Name(task)} is not supported", "the one supported is CAUSAL_LM");
+            }
+            if (fields.IsString("init_lora_weights") && fields.String("init_lora_weights") is { } start && !s_initialisations.Contains(start))
+            {
+                throw fields.Fault(
+                    "init_lora_weights", $"{Quoted.Name(start)} is not supported: it changes the model's own weights",
+                    "save the adapter as plain LoRA (PEFT: path_initial_model_for_weight_conversion)");
+            }
+            if (fields.Has("alora_invocation_tokens"))
+            {
+                throw fields.Fault("alora_invocation_tokens", "is not supported", "give an adapter without it");
             }
             if (s_flags.FirstOrDefault(key => fields.Has(key) && fields.Bool(key) == true) is { } flag)
             {

@@ -29,6 +29,8 @@ internal sealed class ConfigFields
     /// <summary>Whether the key is there at all, be it with null.</summary>
     public bool Names(string key) => element.TryGetProperty(key, out _);
 
+    public bool IsString(string key) => Find(key) is { ValueKind: JsonValueKind.String };
+
     /// <summary>Whether the key is absent, or a list or an object that holds nothing.</summary>
     public bool IsEmpty(string key) => Find(key) switch
     {

@@ -1,5 +1,3 @@
-using System.IO.Compression;
-
 namespace TinyDpo.Models;
 
 /// <summary>A file's bytes from its beginning to its end, unpacked where it is gzip.</summary>
@@ -13,13 +11,13 @@ internal sealed class InputBytes : IDisposable
 
     private readonly string _path;
     private readonly FileStream _file;
-    private readonly GZipStream? _unpacked;
+    private readonly GzipBytes? _unpacked;
     private long _read;
 
     private InputBytes(string path, FileStream file, bool packed)
     {
         (_path, _file) = (path, file);
-        _unpacked = packed ? new GZipStream(file, CompressionMode.Decompress) : null;
+        _unpacked = packed ? new GzipBytes(path, file) : null;
     }
 
     /// <exception cref="InputException">The file cannot be read.</exception>
@@ -44,22 +42,14 @@ internal sealed class InputBytes : IDisposable
     }
 
     /// <summary>The next bytes, 0 at the end.</summary>
-    /// <exception cref="InputException">The file cannot be read, is damaged, or grows beyond reason when unpacked.</exception>
+    /// <exception cref="InputException">The file cannot be read, is damaged or cut short, or grows beyond reason when unpacked.</exception>
     public int Read(Memory<byte> destination)
     {
         if (_unpacked is null)
         {
             return InputFile.Guard(_path, () => _file.Read(destination.Span));
         }
-        int read;
-        try
-        {
-            read = InputFile.Guard(_path, () => _unpacked.Read(destination.Span));
-        }
-        catch (InvalidDataException)
-        {
-            throw new InputException(_path, null, "is damaged: what follows is no gzip", "copy or download it again");
-        }
+        var read = _unpacked.Read(destination);
         _read += read;
         return _read <= AlwaysAllowed || _read / MostExpansion <= _file.Position
             ? read

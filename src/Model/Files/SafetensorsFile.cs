@@ -78,7 +78,7 @@ public sealed class SafetensorsFile : IDisposable
     public int[] Shape(string name) => [.. Find(name).Shape];
 
     /// <summary>Reads a whole tensor, row-major, converted to <see cref="Real"/>.</summary>
-    /// <exception cref="InputException">There is no such tensor, or the file cannot be read.</exception>
+    /// <exception cref="InputException">There is no such tensor, its dtype is not supported, or the file cannot be read.</exception>
     /// <exception cref="ArgumentException"><paramref name="destination"/> is not of the tensor's size.</exception>
     public void Read(string name, Span<Real> destination)
     {
@@ -87,22 +87,24 @@ public sealed class SafetensorsFile : IDisposable
         {
             throw new ArgumentException($"{name} holds {tensor.Count} numbers, the destination {destination.Length}", nameof(destination));
         }
-        StoredNumbers.Read(Path, handle, dataStart + tensor.Offset, tensor.Format, destination);
+        StoredNumbers.Read(Path, handle, dataStart + tensor.Offset, FormatOf(tensor), destination);
     }
 
     /// <summary>Reads a whole tensor that must have <paramref name="shape"/>.</summary>
-    /// <exception cref="InputException">There is no such tensor, it has another shape, or the file cannot be read.</exception>
+    /// <exception cref="InputException">There is no such tensor, its dtype is not supported, it has another shape, or the file cannot be read.</exception>
     public void Read(string name, ReadOnlySpan<int> shape, Span<Real> destination)
     {
         RequireShape(name, shape);
         Read(name, destination);
     }
 
-    /// <summary>Checks a tensor's shape.</summary>
-    /// <exception cref="InputException">There is no such tensor, or it has another shape.</exception>
+    /// <summary>Checks that a tensor can be read, and its shape.</summary>
+    /// <exception cref="InputException">There is no such tensor, its dtype is not supported, or it has another shape.</exception>
     public void RequireShape(string name, ReadOnlySpan<int> shape)
     {
-        var actual = Find(name).Shape;
+        var tensor = Find(name);
+        _ = FormatOf(tensor);
+        var actual = tensor.Shape;
         if (!shape.SequenceEqual(actual))
         {
             throw new InputException(Path, $"tensor {Quoted.Name(name)}",
@@ -112,6 +114,8 @@ public sealed class SafetensorsFile : IDisposable
     }
 
     public void Dispose() => handle.Dispose();
+
+    private NumberFormat FormatOf(StoredTensor tensor) => tensor.Format ?? throw SafetensorsHeader.Unsupported(Path, tensor.Name, tensor.Dtype);
 
     private StoredTensor Find(string name) => tensors.TryGetValue(name, out var tensor)
         ? tensor

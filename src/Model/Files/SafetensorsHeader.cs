@@ -2,11 +2,9 @@ using System.Text.Json;
 
 namespace TinyDpo.Models;
 
-/// <summary>Where one tensor lies: <paramref name="Offset"/> counts bytes from the start of the data.</summary>
-internal sealed record StoredTensor(string Name, NumberFormat Format, int[] Shape, int Count, long Offset)
-{
-    public long End => Offset + (long)Count * StoredNumbers.Bytes(Format);
-}
+/// <summary>Where one tensor lies: <paramref name="Offset"/> and <paramref name="End"/> count bytes from the start of the data.</summary>
+/// <param name="Format">Null for a dtype that is not read, such as that of a mask.</param>
+internal sealed record StoredTensor(string Name, string Dtype, NumberFormat? Format, int[] Shape, int Count, long Offset, long End);
 
 /// <summary>
 /// The JSON header of a safetensors file, every number in it checked before use. As Hugging Face's own reader has it, tensors lie
@@ -68,29 +66,34 @@ internal sealed class SafetensorsHeader
         {
             throw Fault(name, "its entry is no JSON object");
         }
-        var format = ReadFormat(name, Field(name, entry, "dtype", JsonValueKind.String).GetString()!);
+        var dtype = Field(name, entry, "dtype", JsonValueKind.String).GetString()!;
+        NumberFormat? format = Enum.GetNames<NumberFormat>().Contains(dtype) ? Enum.Parse<NumberFormat>(dtype) : null;
         var (shape, count) = ReadShape(name, Field(name, entry, "shape", JsonValueKind.Array));
         var offsets = Field(name, entry, "data_offsets", JsonValueKind.Array);
         if (offsets.GetArrayLength() != 2 || !IsNatural(offsets[0], out var begin) || !IsNatural(offsets[1], out var end) || end < begin)
         {
             throw Fault(name, $"data_offsets {Quoted.Text(offsets.GetRawText())} are no range of bytes");
         }
-        var bytes = (long)count * StoredNumbers.Bytes(format);
+        var bytes = (long)count * (format is { } known ? StoredNumbers.Bytes(known) : OtherBytes(dtype) ?? throw Unsupported(file, name, dtype));
         if (end - begin != bytes)
         {
-            throw Fault(name, $"data_offsets span {end - begin} bytes, but {format} of shape [{string.Join(", ", shape)}] takes {bytes}");
+            throw Fault(name, $"data_offsets span {end - begin} bytes, but {dtype} of shape [{string.Join(", ", shape)}] takes {bytes}");
         }
-        return new StoredTensor(name, format, shape, count, begin);
+        return new StoredTensor(name, dtype, format, shape, count, begin, end);
     }
 
-    private NumberFormat ReadFormat(string name, string dtype) => dtype switch
+    /// <summary>What to say of a tensor whose numbers are asked for and cannot be read.</summary>
+    public static InputException Unsupported(string file, string name, string dtype) =>
+        new(file, $"tensor {Quoted.Name(name)}", $"dtype {Quoted.Name(dtype)} is not supported", "save it as F32, F16, BF16 or F64");
+
+    // The sizes of safetensors' other dtypes: a file may hold such a tensor that nobody asks for, and its place is checked too.
+    private static int? OtherBytes(string dtype) => dtype switch
     {
-        "F16" => NumberFormat.F16,
-        "BF16" => NumberFormat.BF16,
-        "F32" => NumberFormat.F32,
-        "F64" => NumberFormat.F64,
-        _ => throw new InputException(file, $"tensor {Quoted.Name(name)}", $"dtype {Quoted.Name(dtype)} is not supported",
-            "save it as F32, F16, BF16 or F64"),
+        "BOOL" or "U8" or "I8" or "F8_E4M3" or "F8_E5M2" or "F8_E8M0" => 1,
+        "I16" or "U16" => 2,
+        "I32" or "U32" => 4,
+        "I64" or "U64" or "C64" => 8,
+        _ => null,
     };
 
     private (int[] Shape, int Count) ReadShape(string name, JsonElement value)

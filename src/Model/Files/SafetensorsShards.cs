@@ -25,7 +25,26 @@ public sealed class SafetensorsShards : IDisposable
     public static SafetensorsShards OpenFolder(string folder)
     {
         var (single, index) = (System.IO.Path.Combine(folder, SingleName), System.IO.Path.Combine(folder, IndexName));
-        return File.Exists(single) || !File.Exists(index) ? Open(single) : OpenIndex(folder, index);
+        if (File.Exists(single) || !File.Exists(index))
+        {
+            RequireNoPickle(folder, SingleName, "pytorch_model.bin", "pytorch_model.bin.index.json");
+            return Open(single);
+        }
+        return OpenIndex(folder, index);
+    }
+
+    /// <summary>Says what to do where a folder lacks a file, but has the same weights as PyTorch's pickle.</summary>
+    /// <exception cref="InputException">It is so.</exception>
+    internal static void RequireNoPickle(string folder, string name, params ReadOnlySpan<string> pickles)
+    {
+        foreach (var pickle in pickles)
+        {
+            var path = System.IO.Path.Combine(folder, pickle);
+            if (!File.Exists(System.IO.Path.Combine(folder, name)) && File.Exists(path))
+            {
+                throw new InputException(path, null, "is PyTorch's pickle, which is not read", $"save the weights as {name} (save_pretrained with safe_serialization=True)");
+            }
+        }
     }
 
     /// <summary>Opens one file.</summary>

@@ -11,14 +11,21 @@ public static class TokenizerFile
     internal const string MergesName = "merges.txt";
     internal const string EndOfText = "<|endoftext|>";
 
+    // Some belong to tokenizers that are not read; an adapter's folder with one of them is meant to have its own.
+    private static readonly string[] s_names = [TokenizerName, ConfigurationName, ChatTemplateName, VocabularyName, MergesName, "tokenizer.model"];
+
     /// <summary>
     /// Loads a folder in Hugging Face's layout (tokenizer.json, or vocab.json with merges.txt), a tokenizer.json, or llama2.c's TOK.bin.
     /// Beside a tokenizer.json, tokenizer_config.json and config.json are read where they are there: they name the ids that begin and end a
-    /// sequence.
+    /// sequence. An adapter's folder without any such file has its base model's.
     /// </summary>
     /// <exception cref="InputException">The file is absent, torn, contradicts itself or is of a kind that is not supported.</exception>
     public static ITokenizer Load(string path)
     {
+        if (LoraFile.IsAdapter(path) && !s_names.Any(name => File.Exists(Path.Combine(path, name))))
+        {
+            path = LoraFile.BaseOf(path);
+        }
         if (Directory.Exists(path))
         {
             var file = Path.Combine(path, TokenizerName);
