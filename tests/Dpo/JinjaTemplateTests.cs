@@ -30,6 +30,9 @@ public class JinjaTemplateTests
         "{{ -3 + 2 * 4 // 3 }} {{ 7 % 3 }} {{ 1 < 2 }} {{ 'a' in 'abc' and 'b' not in ['c'] }} {{ not 1 }} {{ [1, 2] + [3] == [1, 2, 3] }} {{ {'a': 1}['a'] }} {{ ('x' 'y') | default('z') }}{{ nothing | default('z') }}",
         "{% for m in messages if m.role == 'user' and m.content != 'r' %}{{ loop.index }}/{{ loop.length }}{{ m.content }}{% endfor %}",
         "{% set users = messages | selectattr('role', 'equalto', 'user') | list %}{% for m in messages %}{{ m == users[-1] }}{% for k, v in m.items() %}{{ k ~ v }}{% endfor %}{% endfor %}",
+        "{% set a = namespace() %}{% set b = namespace() %}{% set a.x = b %}{% set b.x = a %}{{ a == b }}{{ a != b }}{{ a in [b] }}{{ a == a }}{{ a in [b, a] }}{{ [a] == [b] }}",
+        "{{ namespace(x=1) == namespace(x=1) }}{{ dict(x=1) == dict(x=1) }}{{ namespace(x=1) == dict(x=1) }}",
+        "{% set d = dict(x=1) %}{% set d.x = 2 %}{{ d.x }}",
         "{% set v %}{% endset %}",
         "{{ missing.member }}",
         "{{ 'a' + 1 }}",
@@ -109,6 +112,16 @@ public class JinjaTemplateTests
     [TestCase("{% set s = t + t + t + t %}{% for a in s %}{% for b in s %}{{ s + s + s + s }}{% endfor %}{% endfor %}", "characters are written")]
     public void AHostileTemplateEnds(string template, string message) => Assert.That(
         () => JinjaTemplate.Parse(template).Render([("t", new string('a', 100))]), Throws.TypeOf<JinjaException>().With.Message.Contains(message));
+
+    /// <summary>To the stack's end, if nothing held it.</summary>
+    [Test]
+    public void ListsNestedWithoutEndAreNotCompared()
+    {
+        const string Template = "{% set a = namespace(v=[]) %}{% set b = namespace(v=[]) %}{% for c in t %}{% set a.v = [a.v] %}{% set b.v = [b.v] %}{% endfor %}{{ a.v == b.v }}";
+        var parsed = JinjaTemplate.Parse(Template);
+        Assert.That(parsed.Render([("t", new string('a', 60))]), Is.EqualTo("True"));
+        Assert.That(() => parsed.Render([("t", new string('a', 70))]), Throws.TypeOf<JinjaException>().With.Message.Contains("nested more than 64 deep"));
+    }
 
     private static string? Render(string template, (string Role, string Content)[] conversation, bool opens)
     {

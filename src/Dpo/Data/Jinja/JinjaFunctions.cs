@@ -48,7 +48,7 @@ internal static class JinjaFunctions
         "false" => value is false,
         "even" => value is long number && number % 2 == 0,
         "odd" => value is long number && number % 2 != 0,
-        "equalto" or "eq" when arguments is [var other] => JinjaValues.AreEqual(value, other),
+        "equalto" or "eq" when arguments is [var other] => JinjaValues.AreEqual(value, other, line),
         "in" when arguments is [var container] => JinjaValues.Compare("in", value, container, line),
         _ => throw JinjaException.At(line, $"the test '{name}' is not supported"),
     };
@@ -88,7 +88,8 @@ internal static class JinjaFunctions
     public static object? Call(string name, List<object?> arguments, Dictionary<string, object?> named, int line) => (name, arguments) switch
     {
         ("raise_exception", [string message]) => throw new JinjaException(message),
-        ("namespace" or "dict", []) => named,
+        ("namespace", []) => new JinjaNamespace(named),
+        ("dict", []) => named,
         _ => throw JinjaException.At(line, $"the function '{name}' is not supported"),
     };
 }

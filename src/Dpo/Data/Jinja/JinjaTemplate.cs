@@ -170,9 +170,9 @@ internal sealed class JinjaTemplate
                 {
                     scope[name] = value(scope);
                 }
-                else if (scope[name] is Dictionary<string, object?> mapping)
+                else if (scope[name] is JinjaNamespace space)
                 {
-                    mapping[member] = value(scope);
+                    space[member] = value(scope);
                 }
                 else
                 {

@@ -8,7 +8,7 @@ namespace TinyDpo.Dpo;
 /// </summary>
 internal static class JinjaValues
 {
-    private const int MostLength = 1 << 24;
+    private const int MostLength = 1 << 24, MostDepth = 64;
 
     public static bool IsTrue(object? value) => value switch
     {
@@ -31,16 +31,25 @@ internal static class JinjaValues
         _ => throw JinjaException.At(line, $"{Name(value)} cannot be printed here"),
     };
 
-    public static bool AreEqual(object? a, object? b) => (a, b) switch
+    /// <exception cref="JinjaException">The values are nested too deep for the stack; those of a conversation's template are not.</exception>
+    public static bool AreEqual(object? a, object? b, int line, int depth = 0)
     {
-        (List<object?> x, List<object?> y) => x.Count == y.Count && x.Zip(y).All(static pair => AreEqual(pair.First, pair.Second)),
-        (Dictionary<string, object?> x, Dictionary<string, object?> y) =>
-            x.Count == y.Count && x.All(pair => y.TryGetValue(pair.Key, out var other) && AreEqual(pair.Value, other)),
-        (JinjaUndefined, JinjaUndefined) => true,
-        (bool x, long y) => (x ? 1 : 0) == y,
-        (long x, bool y) => x == (y ? 1 : 0),
-        _ => Equals(a, b),
-    };
+        if (depth > MostDepth)
+        {
+            throw JinjaException.At(line, $"values nested more than {MostDepth} deep are compared");
+        }
+        return (a, b) switch
+        {
+            (JinjaNamespace, _) or (_, JinjaNamespace) => ReferenceEquals(a, b),
+            (List<object?> x, List<object?> y) => x.Count == y.Count && x.Zip(y).All(pair => AreEqual(pair.First, pair.Second, line, depth + 1)),
+            (Dictionary<string, object?> x, Dictionary<string, object?> y) =>
+                x.Count == y.Count && x.All(pair => y.TryGetValue(pair.Key, out var other) && AreEqual(pair.Value, other, line, depth + 1)),
+            (JinjaUndefined, JinjaUndefined) => true,
+            (bool x, long y) => (x ? 1 : 0) == y,
+            (long x, bool y) => x == (y ? 1 : 0),
+            _ => Equals(a, b),
+        };
+    }
 
     public static object Arithmetic(string sign, object? a, object? b, int line) => (sign, a, b) switch
     {
@@ -59,9 +68,9 @@ internal static class JinjaValues
         switch (sign)
         {
             case "==":
-                return AreEqual(a, b);
+                return AreEqual(a, b, line);
             case "!=":
-                return !AreEqual(a, b);
+                return !AreEqual(a, b, line);
             case "in":
                 return Contains(b, a, line);
             case "not in":
@@ -165,7 +174,7 @@ internal static class JinjaValues
     private static bool Contains(object? container, object? value, int line) => container switch
     {
         string text when value is string part => text.Contains(part, StringComparison.Ordinal),
-        List<object?> list => list.Exists(item => AreEqual(item, value)),
+        List<object?> list => list.Exists(item => AreEqual(item, value, line)),
         Dictionary<string, object?> mapping => value is string key && mapping.ContainsKey(key),
         JinjaUndefined => false,
         _ => throw JinjaException.At(line, $"'in' does not go with {Name(value)} and {Name(container)}"),
@@ -177,3 +186,6 @@ internal static class JinjaValues
         return index >= 0 && index < count ? (int)index : null;
     }
 }
+
+/// <summary>The one mapping that a template can change, so the one that can hold itself; equal to itself alone, as in Jinja.</summary>
+internal sealed class JinjaNamespace(Dictionary<string, object?> values) : Dictionary<string, object?>(values);
