@@ -33,6 +33,9 @@ public class JinjaTemplateTests
         "{% set a = namespace() %}{% set b = namespace() %}{% set a.x = b %}{% set b.x = a %}{{ a == b }}{{ a != b }}{{ a in [b] }}{{ a == a }}{{ a in [b, a] }}{{ [a] == [b] }}",
         "{{ namespace(x=1) == namespace(x=1) }}{{ dict(x=1) == dict(x=1) }}{{ namespace(x=1) == dict(x=1) }}",
         "{% set d = dict(x=1) %}{% set d.x = 2 %}{{ d.x }}",
+        "{{ 'abcdef'[1::9223372036854775807] }}|{{ 'abcdef'[::-9223372036854775807 - 1] }}|{{ 'abcdef'[-9223372036854775807:9223372036854775807:2] }}|{{ 'abcdef'[4:1:-2] }}|{{ 'abcdef'[::-5] }}|{{ 'abcdef'[5:2] }}|{{ 'abcdef'[1:-1] }}",
+        "{{ [1, 2, 3][::-9223372036854775807] == [3] }}{{ [1, 2, 3][1:9223372036854775807:9223372036854775807] == [2] }}{{ [1, 2, 3][::-1] == [3, 2, 1] }}{{ [1, 2, 3][2:2] == [] }}",
+        "{{ (-9223372036854775807 - 1) % (0 - 1) }} {{ -7 // 2 }} {{ 7 // -2 }} {{ -6 // 2 }} {{ -7 % 3 }} {{ 7 % -3 }} {{ -6 % 3 }} {{ 9007199254740993 // 1 }} {{ -5 % 9223372036854775807 }}",
         "{% set v %}{% endset %}",
         "{{ missing.member }}",
         "{{ 'a' + 1 }}",
@@ -122,6 +125,20 @@ public class JinjaTemplateTests
         Assert.That(parsed.Render([("t", new string('a', 60))]), Is.EqualTo("True"));
         Assert.That(() => parsed.Render([("t", new string('a', 70))]), Throws.TypeOf<JinjaException>().With.Message.Contains("nested more than 64 deep"));
     }
+
+    /// <summary>Where Python's numbers would grow past 64 bits.</summary>
+    [TestCase("9223372036854775807 + 1")]
+    [TestCase("-9223372036854775807 - 2")]
+    [TestCase("9223372036854775807 * 9223372036854775807")]
+    [TestCase("-(-9223372036854775807 - 1)")]
+    [TestCase("(-9223372036854775807 - 1) // -1")]
+    public void ANumberOutOfRangeIsRefused(string expression) => Assert.That(
+        () => JinjaTemplate.Parse("{{ " + expression + " }}").Render([]), Throws.TypeOf<JinjaException>().With.Message.Contains("line 1: a number is out of range"));
+
+    [TestCase("1 // 0")]
+    [TestCase("1 % 0")]
+    public void ADivisionByZeroIsRefused(string expression) => Assert.That(
+        () => JinjaTemplate.Parse("{{ " + expression + " }}").Render([]), Throws.TypeOf<JinjaException>().With.Message.Contains("line 1: a number is divided by zero"));
 
     private static string? Render(string template, (string Role, string Content)[] conversation, bool opens)
     {

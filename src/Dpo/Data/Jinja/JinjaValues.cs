@@ -55,13 +55,26 @@ internal static class JinjaValues
     {
         ("+", string x, string y) => Sum(x, y, line),
         ("+", List<object?> x, List<object?> y) => Sum(x, y, line),
-        ("+", long x, long y) => x + y,
-        ("-", long x, long y) => x - y,
-        ("*", long x, long y) => x * y,
-        ("//", long x, long y) when y != 0 => (long)Math.Floor((double)x / y),
-        ("%", long x, long y) when y != 0 => ((x % y) + y) % y,
+        ("//" or "%", long, 0L) => throw JinjaException.At(line, "a number is divided by zero"),
+        (_, long x, long y) => Arithmetic(sign, x, y) is var result && result >= long.MinValue && result <= long.MaxValue
+            ? (long)result
+            : throw JinjaException.At(line, "a number is out of range"),
         _ => throw JinjaException.At(line, $"{sign} does not go with {Name(a)} and {Name(b)}"),
     };
+
+    // In twice the bits, where nothing overflows; quotients are rounded down, as Python's.
+    private static Int128 Arithmetic(string sign, Int128 x, Int128 y)
+    {
+        var turned = sign is "//" or "%" && x % y != 0 && x < 0 != y < 0;
+        return sign switch
+        {
+            "+" => x + y,
+            "-" => x - y,
+            "*" => x * y,
+            "//" => (x / y) - (turned ? 1 : 0),
+            _ => (x % y) + (turned ? y : 0),
+        };
+    }
 
     public static bool Compare(string sign, object? a, object? b, int line)
     {
@@ -112,12 +125,18 @@ internal static class JinjaValues
         var (first, last) = stride > 0 ? (0L, (long)length) : (length - 1L, -1L);
         var from = Bound(start) is { } s ? Clamp(s) : first;
         var to = Bound(stop) is { } e ? Clamp(e) : last;
-        var places = new List<int>();
-        for (var i = from; stride > 0 ? i < to : i > to; i += stride)
-        {
-            places.Add((int)i);
-        }
-        return container is string t ? string.Concat(places.Select(i => t[i])) : new List<object?>(places.Select(i => ((List<object?>)container!)[i]));
+        // A longer step leads out as well, and would overflow.
+        stride = Math.Clamp(stride, -length - 1L, length + 1L);
+        var count = (int)Math.Max(0, (to - from + stride - Math.Sign(stride)) / stride);
+        return container is string t
+            ? string.Create(count, (t, from, stride), static (cut, of) =>
+            {
+                for (var i = 0; i < cut.Length; i++)
+                {
+                    cut[i] = of.t[(int)(of.from + (i * of.stride))];
+                }
+            })
+            : Enumerable.Range(0, count).Select(i => ((List<object?>)container!)[(int)(from + (i * stride))]).ToList();
 
         long Clamp(long bound) => Math.Clamp(bound < 0 ? bound + length : bound, stride > 0 ? 0 : -1, stride > 0 ? length : length - 1);
 
