@@ -105,6 +105,9 @@ public class JinjaTemplateTests
         Assert.That(JinjaTemplate.Parse("{% if false %}" + template + "{% endif %}").Render([]), Is.Empty);
     }
 
+    // Two equal strings of 3 million characters.
+    private const string Long = "{% set n = namespace(s=t, r=t) %}{% for a in t[:15] %}{% set n.s = n.s + n.s %}{% set n.r = n.r + n.r %}{% endfor %}";
+
     /// <summary>Templates that would go on for ever, or fill the memory.</summary>
     [TestCase("{% for a in t %}{% for b in t %}{% for c in t %}{% for d in t %}{% endfor %}{% endfor %}{% endfor %}{% endfor %}", "turns of loops")]
     [TestCase("{% set n = namespace(s=t) %}{% for a in t %}{% set n.s = n.s + n.s %}{% endfor %}", "a value is longer than")]
@@ -112,7 +115,16 @@ public class JinjaTemplateTests
     [TestCase("{% set n = namespace(s=t) %}{% for a in t %}{% set n.s = n.s.replace('a', 'aa') %}{% endfor %}", "a value is longer than")]
     [TestCase("{% set n = namespace(s=t) %}{% for a in t %}{% set n.s = [n.s, n.s] | join %}{% endfor %}", "a value is longer than")]
     [TestCase("{% set n = namespace(s=t) %}{% for a in t %}{% set n.s = n.s ~ n.s %}{% endfor %}", "a value is longer than")]
-    [TestCase("{% set s = t + t + t + t %}{% for a in s %}{% for b in s %}{{ s + s + s + s }}{% endfor %}{% endfor %}", "characters are written")]
+    [TestCase("{% set s = t + t + t + t + t %}{% for a in s %}{% for b in s %}{{ s }}{% endfor %}{% endfor %}", "characters are written")]
+    [TestCase(Long + "{% for c in n.s[:500000] %}{% set d = n.s | upper %}{% endfor %}", "characters in all")]
+    [TestCase(Long + "{% set k = namespace(l=[]) %}{% for a in t %}{% set k.l = k.l + [n.s ~ a] %}{% endfor %}", "characters in all")]
+    [TestCase(Long + "{% for a in n.s[:500000] %}{% if n.s == n.r %}{% endif %}{% endfor %}", "characters in all")]
+    [TestCase(Long + "{% for a in n.s[:500000] %}{% if n.s < n.r %}{% endif %}{% endfor %}", "characters in all")]
+    [TestCase(Long + "{% for a in n.s[:500000] %}{% if n.s in [n.r] or 'b' in n.s or n.s is in(dict()) %}{% endif %}{% endfor %}", "characters in all")]
+    [TestCase(Long + "{% for a in n.s[:500000] %}{% set d = [n.s.strip('b'), n.s.startswith(n.r), dict()[n.s], n.s.split('b')] %}{% endfor %}", "characters in all")]
+    [TestCase(Long + "{% set l = n.s[:500000] | list %}{% for a in l %}{% if 'b' in l or l | selectattr('x', 'defined') %}{% endif %}{% endfor %}", "characters in all")]
+    [TestCase(Long + "{% set d = n.s.strip(n.r) %}{% set a = n.s[:999999] ~ 'b' %}{% if n.s[:1999999] in a + a + a + a %}{% endif %}", "characters in all")]
+    [TestCase("{% set n = namespace(a=[], b=[]) %}{% for c in t[:50] %}{% set n.a = [n.a, n.a] %}{% set n.b = [n.b, n.b] %}{% endfor %}{% if n.a == n.b %}{% endif %}", "characters in all")]
     public void AHostileTemplateEnds(string template, string message) => Assert.That(
         () => JinjaTemplate.Parse(template).Render([("t", new string('a', 100))]), Throws.TypeOf<JinjaException>().With.Message.Contains(message));
 

@@ -10,6 +10,8 @@ internal abstract class JinjaTokens(List<JinjaToken> tokens)
 
     private int _at, _depth;
 
+    protected int At => _at;
+
     protected JinjaToken Now => tokens[_at];
 
     protected JinjaToken Next => tokens[Math.Min(_at + 1, tokens.Count - 1)];
@@ -55,6 +57,22 @@ internal abstract class JinjaTokens(List<JinjaToken> tokens)
 /// <summary>Jinja's expressions, each as the function of the variables that gives its value; tighter operators further down.</summary>
 internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(tokens)
 {
+    // What an empty list or mapping takes, in places of a list.
+    private const int OfAContainer = 2;
+
+    /// <summary>An expression of a statement, with the work that it is.</summary>
+    protected Func<JinjaScope, object?> Whole(Func<Func<JinjaScope, object?>> parse)
+    {
+        var (from, line) = (At, Now.Line);
+        var value = parse();
+        var tokens = At - from;
+        return s =>
+        {
+            s.Work.Step(tokens, line);
+            return value(s);
+        };
+    }
+
     protected Func<JinjaScope, object?> Expression() => Nested(Conditional);
 
     private Func<JinjaScope, object?> Conditional()
@@ -107,7 +125,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         while (ComparisonSign() is { } sign)
         {
             var (left, right, line) = (value, Sum(), Now.Line);
-            value = s => JinjaValues.Compare(sign, left(s), right(s), line);
+            value = s => JinjaValues.Compare(sign, left(s), right(s), s.At(line));
         }
         return value;
     }
@@ -139,7 +157,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         while (TakeSign("~"))
         {
             var (left, right, line) = (value, Product(), Now.Line);
-            value = s => JinjaValues.Sum(JinjaValues.Text(left(s), line), JinjaValues.Text(right(s), line), line);
+            value = s => JinjaValues.Sum(JinjaValues.Text(left(s), s.At(line)), JinjaValues.Text(right(s), s.At(line)), s.At(line));
         }
         return value;
     }
@@ -153,7 +171,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         {
             var (sign, line) = (Take().Text, Now.Line);
             var (left, right) = (value, operand());
-            value = s => JinjaValues.Arithmetic(sign, left(s), right(s), line);
+            value = s => JinjaValues.Arithmetic(sign, left(s), right(s), s.At(line));
         }
         return value;
     }
@@ -166,7 +184,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
             return Filtered(Postfix(Primary()));
         }
         var value = Nested(Unary);
-        return s => JinjaValues.Arithmetic("-", 0L, value(s), line);
+        return s => JinjaValues.Arithmetic("-", 0L, value(s), s.At(line));
     }
 
     private Func<JinjaScope, object?> Primary()
@@ -190,7 +208,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
                 return static _ => null;
             case (JinjaKind.Name, var name) when TakeSign("("):
                 var (arguments, named) = Arguments(")");
-                return s => JinjaFunctions.Call(name, Values(arguments, s), Values(named, s), token.Line);
+                return s => JinjaFunctions.Call(name, List(arguments, s, token.Line), Mapping(named, s, token.Line), s.At(token.Line));
             case (JinjaKind.Name, var name):
                 return s => s[name];
             case (JinjaKind.Operator, "("):
@@ -199,10 +217,10 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
                 return inner;
             case (JinjaKind.Operator, "["):
                 var items = Arguments("]").Items;
-                return s => Values(items, s);
+                return s => List(items, s, token.Line);
             case (JinjaKind.Operator, "{"):
                 var entries = Entries();
-                return s => Values(entries, s);
+                return s => Mapping(entries, s, token.Line);
             default:
                 throw JinjaException.At(token.Line, $"{token.Text} stands where a value should");
         }
@@ -218,11 +236,11 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
                 var name = TakeName();
                 if (!TakeSign("("))
                 {
-                    value = s => JinjaValues.Item(container(s), name, line);
+                    value = s => JinjaValues.Item(container(s), name, s.At(line));
                     continue;
                 }
                 var arguments = Arguments(")").Items;
-                value = s => JinjaFunctions.Method(container(s), name, Values(arguments, s), line);
+                value = s => JinjaFunctions.Method(container(s), name, List(arguments, s, line), s.At(line));
             }
             else if (TakeSign("["))
             {
@@ -245,8 +263,8 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         }
         Expect(JinjaKind.Operator, "]");
         return colons == 0
-            ? s => JinjaValues.Item(container(s), bounds[0]!(s), line)
-            : s => JinjaValues.Slice(container(s), bounds[0]?.Invoke(s), bounds[1]?.Invoke(s), bounds[2]?.Invoke(s), line);
+            ? s => JinjaValues.Item(container(s), bounds[0]!(s), s.At(line))
+            : s => JinjaValues.Slice(container(s), bounds[0]?.Invoke(s), bounds[1]?.Invoke(s), bounds[2]?.Invoke(s), s.At(line));
     }
 
     private Func<JinjaScope, object?> Filtered(Func<JinjaScope, object?> value)
@@ -258,14 +276,14 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
             {
                 var name = TakeName();
                 var arguments = TakeSign("(") ? Arguments(")").Items : [];
-                value = s => JinjaFunctions.Filter(name, input(s), Values(arguments, s), line);
+                value = s => JinjaFunctions.Filter(name, input(s), List(arguments, s, line), s.At(line));
             }
             else if (TakeWord("is"))
             {
                 var negated = TakeWord("not");
                 var name = TakeName();
                 var arguments = TakeSign("(") ? Arguments(")").Items : TestsOperand();
-                value = s => JinjaFunctions.Test(name, input(s), Values(arguments, s), line) != negated;
+                value = s => JinjaFunctions.Test(name, input(s), List(arguments, s, line), s.At(line)) != negated;
             }
             else
             {
@@ -319,10 +337,15 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         return entries;
     }
 
-    private static List<object?> Values(List<Func<JinjaScope, object?>> items, JinjaScope scope) => [.. items.Select(item => item(scope))];
-
-    private static Dictionary<string, object?> Values(List<(string Name, Func<JinjaScope, object?> Value)> entries, JinjaScope scope)
+    private static List<object?> List(List<Func<JinjaScope, object?>> items, JinjaScope scope, int line)
     {
+        scope.Work.MakeList(items.Count + OfAContainer, line);
+        return [.. items.Select(item => item(scope))];
+    }
+
+    private static Dictionary<string, object?> Mapping(List<(string Name, Func<JinjaScope, object?> Value)> entries, JinjaScope scope, int line)
+    {
+        scope.Work.MakeList((2L * entries.Count) + OfAContainer, line);
         var values = new Dictionary<string, object?>();
         foreach (var (name, value) in entries)
         {
