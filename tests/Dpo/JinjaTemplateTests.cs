@@ -36,6 +36,32 @@ public class JinjaTemplateTests
         "{{ 'abcdef'[1::9223372036854775807] }}|{{ 'abcdef'[::-9223372036854775807 - 1] }}|{{ 'abcdef'[-9223372036854775807:9223372036854775807:2] }}|{{ 'abcdef'[4:1:-2] }}|{{ 'abcdef'[::-5] }}|{{ 'abcdef'[5:2] }}|{{ 'abcdef'[1:-1] }}",
         "{{ [1, 2, 3][::-9223372036854775807] == [3] }}{{ [1, 2, 3][1:9223372036854775807:9223372036854775807] == [2] }}{{ [1, 2, 3][::-1] == [3, 2, 1] }}{{ [1, 2, 3][2:2] == [] }}",
         "{{ (-9223372036854775807 - 1) % (0 - 1) }} {{ -7 // 2 }} {{ 7 // -2 }} {{ -6 // 2 }} {{ -7 % 3 }} {{ 7 % -3 }} {{ -6 % 3 }} {{ 9007199254740993 // 1 }} {{ -5 % 9223372036854775807 }}",
+        "{{ 'x' | default('E', true) }}{{ '' | default('EMPTY', true) }}{{ 0 | default(default_value='E', boolean=true) }}{{ '' | default('E') }}{{ none | default('N') }}{{ [] | d('N', 1) }}{{ nothing | d(boolean=true) }}{{ nothing | d(none) }}",
+        "{{ ' hi h ' | trim('h') }}|{{ 'hhih' | trim('h') }}|{{ 'hh' | trim(chars='h') }}|{{ ' a ' | trim(none) }}|{{ 'aa' | trim('') }}|{{ 3 | trim }}|{{ ' a '.strip('') }}|{{ ' a '.lstrip(none) }}|{{ 'abcab'.rstrip('ba') }}|{{ none | upper }}|",
+        "{% for a in [1, 2] %}{% for b in [1] %}{{ loop.depth }}{{ loop.depth0 }}{% endfor %}{{ loop.depth }}{{ loop.depth0 }}{% endfor %}",
+        "{{ [1, 2] | join(d=',') }}{{ ['a', 'b'] | join(1) }}{{ messages | join(', ', 'role') }}{{ messages | join(attribute='content') }}{{ [{'a': [{'b': 1}, {'b': 2}]}] | join(attribute='a.1.b') }}{{ [[1, 2]] | join(attribute=1) }}",
+        "{{ 'aaa' | replace('a', 'b', 2) }}{{ 'aaa' | replace(old='a', new='c', count=1) }}{{ 'aaa' | replace('a', 'b', none) }}{{ 'aaa' | replace('a', 'b', -1) }}{{ 'aaa' | replace('a', 'bb', 0) }}{{ 'aaa'.replace('a', 'b', 1) }}{{ 'aaa'.replace('a', 'b', 9) }}{{ 121 | replace('1', '3') }}",
+        "{{ 'a b c'.split(' ', 1) | join('|') }}{{ 'a b c'.split(sep=' ', maxsplit=1) | join('|') }}{{ ' a  b '.split() | join('|') }}{{ 'a b'.split(none) | join('|') }}{{ 'a b'.split(' ', -1) | join('|') }}{{ 'a b'.split(' ', 0) | join('|') }}{{ 'a b'.split(maxsplit=-1) | length }}",
+        "{{ {'a': 1}.get('b', 5) }}{{ {'a': 1}.get('b') }}{{ 1 is in(seq=[1]) }}{{ 1 is in [1, 2] }}{{ 1 is eq(1) }}{{ dict({'a': 1}, b=2)['b'] }}{{ namespace({'a': 1}, a=3).a }}{{ messages | selectattr('content') | list | length }}{{ messages | rejectattr('role', 'in', seq=['user']) | list | length }}",
+        "{{ 'a' | upper(1) }}",
+        "{{ 'a' | default(foo=1) }}",
+        "{{ 'a' | default('b', default_value='c') }}",
+        "{{ 'a' | default('x', 'y', 'z') }}",
+        "{{ 'a' | trim(1) }}",
+        "{{ 'a' | length(1) }}",
+        "{{ 'a'.upper(1) }}",
+        "{{ 'a'.replace(old='a', new='b') }}",
+        "{{ {'a': 1}.get('b', default=5) }}",
+        "{{ {'a': 1}.get('b', 5, 6) }}",
+        "{{ 1 is defined(3) }}",
+        "{{ 1 is eq(1, 2) }}",
+        "{{ 1 is equalto(other=1) }}",
+        "{{ [{'a': 1}] | selectattr('a', 'eq', b=1) | list }}",
+        "{{ [{'a': 1}] | selectattr('a', 'eq', 1, 2) | list }}",
+        "{{ [1] | first(2) }}",
+        "{{ 'a' | default(boolean=true, 'b') }}",
+        "{{ [a=1] }}",
+        "{{ raise_exception() }}",
         "{% set v %}{% endset %}",
         "{{ missing.member }}",
         "{{ 'a' + 1 }}",
@@ -79,6 +105,9 @@ public class JinjaTemplateTests
     [TestCase("{{ a ? b }}", "a tag holds the character ?")]
     [TestCase("{% include 'x' %}", "the statement 'include' is not supported")]
     [TestCase("{% for m in messages recursive %}{% endfor %}", "recursive stands where %} should")]
+    [TestCase("{{ 'a' | default(boolean=true, boolean=true) }}", "line 1: the argument 'boolean' is given twice")]
+    [TestCase("{{ 'a' | default(boolean=true, 'b') }}", "line 1: b stands behind named arguments, and has no name")]
+    [TestCase("{{ [a=1] }}", "line 1: = stands where , should")]
     [TestCase("{{ ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((1 }}", "nested more than 64 deep")]
     public void AFaultHasItsLine(string template, string message) =>
         Assert.That(() => JinjaTemplate.Parse(template), Throws.TypeOf<JinjaException>().With.Message.Contains(message));
@@ -95,6 +124,16 @@ public class JinjaTemplateTests
     [TestCase("\n{{ strftime_now('%d') }}", "line 2: the function 'strftime_now' is not supported")]
     [TestCase("{{ messages is callable }}", "the test 'callable' is not supported")]
     [TestCase("{{ 'a'.center(3) }}", "the method 'center' of a string is not supported")]
+    [TestCase("{{ 'a' | default(foo=1) }}", "line 1: the filter 'default' has no argument of the name 'foo'")]
+    [TestCase("{{ 'a' | default('b', default_value=1) }}", "the filter 'default' is given its argument 'default_value' twice")]
+    [TestCase("{{ 'a' | default(1, 2, 3) }}", "the filter 'default' takes 2 at most: 3 given")]
+    [TestCase("{{ 'a' | upper(1) }}", "the filter 'upper' takes no arguments: 1 given")]
+    [TestCase("{{ 'a' | replace('b') }}", "the filter 'replace' lacks its argument 'new'")]
+    [TestCase("{{ 'a' | trim(1) }}", "the filter 'trim' on a string with a number is not supported")]
+    [TestCase("{{ 'a'.replace('a', new='b') }}", "the method 'replace' has no argument of the name 'new'")]
+    [TestCase("{{ 'a'.startswith('a', 1) }}", "the method 'startswith' takes 1 at most: 2 given")]
+    [TestCase("{{ 1 is eq }}", "the test 'eq' lacks its argument 1")]
+    [TestCase("{{ messages | selectattr('a', b=1) }}", "the filter 'selectattr' without a test has no argument of the name 'b'")]
     [TestCase("{{ raise_exception('in its words') }}", "in its words")]
     [TestCase("{{ raise_exception('in\ntwo') }}", "in?two")] // a message is one line
     [TestCase("{{ 'a' + dict()['ro\nle'] }}", "ro?le")] // found by fuzzing

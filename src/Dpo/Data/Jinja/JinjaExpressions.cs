@@ -207,8 +207,8 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
             case (JinjaKind.Name, "none" or "None"):
                 return static _ => null;
             case (JinjaKind.Name, var name) when TakeSign("("):
-                var (arguments, named) = Arguments(")");
-                return s => JinjaFunctions.Call(name, List(arguments, s, token.Line), Mapping(named, s, token.Line), s.At(token.Line));
+                var arguments = Arguments(token.Line);
+                return s => JinjaFunctions.Call(name, arguments(s), s.At(token.Line));
             case (JinjaKind.Name, var name):
                 return s => s[name];
             case (JinjaKind.Operator, "("):
@@ -216,7 +216,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
                 Expect(JinjaKind.Operator, ")");
                 return inner;
             case (JinjaKind.Operator, "["):
-                var items = Arguments("]").Items;
+                var items = Items("]").Items;
                 return s => List(items, s, token.Line);
             case (JinjaKind.Operator, "{"):
                 var entries = Entries();
@@ -239,8 +239,8 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
                     value = s => JinjaValues.Item(container(s), name, s.At(line));
                     continue;
                 }
-                var arguments = Arguments(")").Items;
-                value = s => JinjaFunctions.Method(container(s), name, List(arguments, s, line), s.At(line));
+                var arguments = Arguments(line);
+                value = s => JinjaFunctions.Method(container(s), name, arguments(s), s.At(line));
             }
             else if (TakeSign("["))
             {
@@ -275,15 +275,15 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
             if (TakeSign("|"))
             {
                 var name = TakeName();
-                var arguments = TakeSign("(") ? Arguments(")").Items : [];
-                value = s => JinjaFunctions.Filter(name, input(s), List(arguments, s, line), s.At(line));
+                var arguments = TakeSign("(") ? Arguments(line) : Given([], [], line);
+                value = s => JinjaFunctions.Filter(name, input(s), arguments(s), s.At(line));
             }
             else if (TakeWord("is"))
             {
                 var negated = TakeWord("not");
                 var name = TakeName();
-                var arguments = TakeSign("(") ? Arguments(")").Items : TestsOperand();
-                value = s => JinjaFunctions.Test(name, input(s), List(arguments, s, line), s.At(line)) != negated;
+                var arguments = TakeSign("(") ? Arguments(line) : Given(TestsOperand(), [], line);
+                value = s => JinjaFunctions.Test(name, input(s), arguments(s), s.At(line)) != negated;
             }
             else
             {
@@ -294,20 +294,34 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
 
     // A test's one operand may stand without parentheses.
     private List<Func<JinjaScope, object?>> TestsOperand() =>
-        Now.Kind is JinjaKind.String or JinjaKind.Number || (Now.Kind == JinjaKind.Name && Now.Text is not ("else" or "or" or "and" or "is" or "if" or "in" or "not"))
+        Now.Kind is JinjaKind.String or JinjaKind.Number || Is(JinjaKind.Operator, "[") || (Now.Kind == JinjaKind.Name && Now.Text is not ("else" or "or" or "and" or "is" or "if" or "in" or "not"))
             ? [Postfix(Primary())]
             : [];
 
-    private (List<Func<JinjaScope, object?>> Items, List<(string Name, Func<JinjaScope, object?> Value)> Named) Arguments(string end)
+    private Func<JinjaScope, JinjaArguments> Arguments(int line)
+    {
+        var (items, named) = Items(")");
+        return Given(items, named, line);
+    }
+
+    private static Func<JinjaScope, JinjaArguments> Given(
+        List<Func<JinjaScope, object?>> items, List<(string Name, Func<JinjaScope, object?> Value)> named, int line) =>
+        s => new(List(items, s, line), Mapping(named, s, line));
+
+    private (List<Func<JinjaScope, object?>> Items, List<(string Name, Func<JinjaScope, object?> Value)> Named) Items(string end)
     {
         var (items, named) = (new List<Func<JinjaScope, object?>>(), new List<(string, Func<JinjaScope, object?>)>());
         while (!TakeSign(end))
         {
-            if (Now.Kind == JinjaKind.Name && Next is { Kind: JinjaKind.Operator, Text: "=" })
+            if (end == ")" && Now.Kind == JinjaKind.Name && Next is { Kind: JinjaKind.Operator, Text: "=" })
             {
                 var name = TakeName();
                 Take();
-                named.Add((name, Expression()));
+                named.Add(!named.Exists(n => n.Item1 == name) ? (name, Expression()) : throw JinjaException.At(Now.Line, $"the argument '{name}' is given twice"));
+            }
+            else if (named.Count > 0)
+            {
+                throw JinjaException.At(Now.Line, $"{Now.Text} stands behind named arguments, and has no name");
             }
             else
             {

@@ -144,6 +144,8 @@ internal sealed class JinjaTemplate
             ["index"] = i + 1L,
             ["revindex0"] = items.Count - 1L - i,
             ["revindex"] = (long)items.Count - i,
+            ["depth0"] = 0L, // of recursive loops, which are not supported
+            ["depth"] = 1L,
             ["length"] = (long)items.Count,
             ["first"] = i == 0,
             ["last"] = i == items.Count - 1,
