@@ -2,59 +2,25 @@ using System.Globalization;
 
 namespace TinyDpo.Dpo;
 
-/// <summary>The tokens of a template, and what parsers of expressions and of statements share.</summary>
-internal abstract class JinjaTokens(List<JinjaToken> tokens)
-{
-    // Deeper than any template, and far from the end of a thread's stack.
-    private const int MostDepth = 64;
-
-    private int _at, _depth;
-
-    protected JinjaToken Now => tokens[_at];
-
-    protected JinjaToken Next => tokens[Math.Min(_at + 1, tokens.Count - 1)];
-
-    protected JinjaToken Take() => tokens[_at < tokens.Count - 1 ? _at++ : _at];
-
-    protected bool Is(JinjaKind kind, string text) => Now.Kind == kind && Now.Text == text;
-
-    protected bool TakeIf(JinjaKind kind, string text)
-    {
-        var taken = Is(kind, text);
-        _at += taken ? 1 : 0;
-        return taken;
-    }
-
-    protected bool TakeSign(string text) => TakeIf(JinjaKind.Operator, text);
-
-    protected bool TakeWord(string text) => TakeIf(JinjaKind.Name, text);
-
-    protected void Expect(JinjaKind kind, string text)
-    {
-        if (!TakeIf(kind, text))
-        {
-            throw JinjaException.At(Now.Line, $"{Now.Text} stands where {text} should");
-        }
-    }
-
-    protected string TakeName() =>
-        Now.Kind == JinjaKind.Name ? Take().Text : throw JinjaException.At(Now.Line, $"{Now.Text} stands where a name should");
-
-    protected T Nested<T>(Func<T> parse)
-    {
-        if (++_depth > MostDepth)
-        {
-            throw JinjaException.At(Now.Line, $"the template is nested more than {MostDepth} deep");
-        }
-        var result = parse();
-        _depth--;
-        return result;
-    }
-}
-
 /// <summary>Jinja's expressions, each as the function of the variables that gives its value; tighter operators further down.</summary>
 internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(tokens)
 {
+    // What an empty list or mapping takes, in places of a list.
+    private const int OfAContainer = 2;
+
+    /// <summary>An expression of a statement, with the work that it is.</summary>
+    protected Func<JinjaScope, object?> Whole(Func<Func<JinjaScope, object?>> parse)
+    {
+        var (from, line) = (At, Now.Line);
+        var value = parse();
+        var tokens = At - from;
+        return s =>
+        {
+            s.Work.Step(tokens, line);
+            return value(s);
+        };
+    }
+
     protected Func<JinjaScope, object?> Expression() => Nested(Conditional);
 
     private Func<JinjaScope, object?> Conditional()
@@ -107,7 +73,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         while (ComparisonSign() is { } sign)
         {
             var (left, right, line) = (value, Sum(), Now.Line);
-            value = s => JinjaValues.Compare(sign, left(s), right(s), line);
+            value = s => JinjaValues.Compare(sign, left(s), right(s), s.At(line));
         }
         return value;
     }
@@ -139,7 +105,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         while (TakeSign("~"))
         {
             var (left, right, line) = (value, Product(), Now.Line);
-            value = s => JinjaValues.Sum(JinjaValues.Text(left(s), line), JinjaValues.Text(right(s), line), line);
+            value = s => JinjaValues.Sum(JinjaValues.Text(left(s), s.At(line)), JinjaValues.Text(right(s), s.At(line)), s.At(line));
         }
         return value;
     }
@@ -153,7 +119,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         {
             var (sign, line) = (Take().Text, Now.Line);
             var (left, right) = (value, operand());
-            value = s => JinjaValues.Arithmetic(sign, left(s), right(s), line);
+            value = s => JinjaValues.Arithmetic(sign, left(s), right(s), s.At(line));
         }
         return value;
     }
@@ -166,7 +132,7 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
             return Filtered(Postfix(Primary()));
         }
         var value = Nested(Unary);
-        return s => JinjaValues.Arithmetic("-", 0L, value(s), line);
+        return s => JinjaValues.Arithmetic("-", 0L, value(s), s.At(line));
     }
 
     private Func<JinjaScope, object?> Primary()
@@ -189,8 +155,8 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
             case (JinjaKind.Name, "none" or "None"):
                 return static _ => null;
             case (JinjaKind.Name, var name) when TakeSign("("):
-                var (arguments, named) = Arguments(")");
-                return s => JinjaFunctions.Call(name, Values(arguments, s), Values(named, s), token.Line);
+                var arguments = Arguments(token.Line);
+                return s => JinjaFunctions.Call(name, arguments(s), s.At(token.Line));
             case (JinjaKind.Name, var name):
                 return s => s[name];
             case (JinjaKind.Operator, "("):
@@ -198,11 +164,11 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
                 Expect(JinjaKind.Operator, ")");
                 return inner;
             case (JinjaKind.Operator, "["):
-                var items = Arguments("]").Items;
-                return s => Values(items, s);
+                var items = Items("]").Items;
+                return s => List(items, s, token.Line);
             case (JinjaKind.Operator, "{"):
                 var entries = Entries();
-                return s => Values(entries, s);
+                return s => Mapping(entries, s, token.Line);
             default:
                 throw JinjaException.At(token.Line, $"{token.Text} stands where a value should");
         }
@@ -218,11 +184,11 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
                 var name = TakeName();
                 if (!TakeSign("("))
                 {
-                    value = s => JinjaValues.Item(container(s), name, line);
+                    value = s => JinjaValues.Item(container(s), name, s.At(line));
                     continue;
                 }
-                var arguments = Arguments(")").Items;
-                value = s => JinjaFunctions.Method(container(s), name, Values(arguments, s), line);
+                var arguments = Arguments(line);
+                value = s => JinjaFunctions.Method(container(s), name, arguments(s), s.At(line));
             }
             else if (TakeSign("["))
             {
@@ -245,8 +211,8 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         }
         Expect(JinjaKind.Operator, "]");
         return colons == 0
-            ? s => JinjaValues.Item(container(s), bounds[0]!(s), line)
-            : s => JinjaValues.Slice(container(s), bounds[0]?.Invoke(s), bounds[1]?.Invoke(s), bounds[2]?.Invoke(s), line);
+            ? s => JinjaValues.Item(container(s), bounds[0]!(s), s.At(line))
+            : s => JinjaValues.Slice(container(s), bounds[0]?.Invoke(s), bounds[1]?.Invoke(s), bounds[2]?.Invoke(s), s.At(line));
     }
 
     private Func<JinjaScope, object?> Filtered(Func<JinjaScope, object?> value)
@@ -257,15 +223,15 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
             if (TakeSign("|"))
             {
                 var name = TakeName();
-                var arguments = TakeSign("(") ? Arguments(")").Items : [];
-                value = s => JinjaFunctions.Filter(name, input(s), Values(arguments, s), line);
+                var arguments = TakeSign("(") ? Arguments(line) : Given([], [], line);
+                value = s => JinjaFunctions.Filter(name, input(s), arguments(s), s.At(line));
             }
             else if (TakeWord("is"))
             {
                 var negated = TakeWord("not");
                 var name = TakeName();
-                var arguments = TakeSign("(") ? Arguments(")").Items : TestsOperand();
-                value = s => JinjaFunctions.Test(name, input(s), Values(arguments, s), line) != negated;
+                var arguments = TakeSign("(") ? Arguments(line) : Given(TestsOperand(), [], line);
+                value = s => JinjaFunctions.Test(name, input(s), arguments(s), s.At(line)) != negated;
             }
             else
             {
@@ -276,20 +242,34 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
 
     // A test's one operand may stand without parentheses.
     private List<Func<JinjaScope, object?>> TestsOperand() =>
-        Now.Kind is JinjaKind.String or JinjaKind.Number || (Now.Kind == JinjaKind.Name && Now.Text is not ("else" or "or" or "and" or "is" or "if" or "in" or "not"))
+        Now.Kind is JinjaKind.String or JinjaKind.Number || Is(JinjaKind.Operator, "[") || (Now.Kind == JinjaKind.Name && Now.Text is not ("else" or "or" or "and" or "is" or "if" or "in" or "not"))
             ? [Postfix(Primary())]
             : [];
 
-    private (List<Func<JinjaScope, object?>> Items, List<(string Name, Func<JinjaScope, object?> Value)> Named) Arguments(string end)
+    private Func<JinjaScope, JinjaArguments> Arguments(int line)
+    {
+        var (items, named) = Items(")");
+        return Given(items, named, line);
+    }
+
+    private static Func<JinjaScope, JinjaArguments> Given(
+        List<Func<JinjaScope, object?>> items, List<(string Name, Func<JinjaScope, object?> Value)> named, int line) =>
+        s => new(List(items, s, line), Mapping(named, s, line));
+
+    private (List<Func<JinjaScope, object?>> Items, List<(string Name, Func<JinjaScope, object?> Value)> Named) Items(string end)
     {
         var (items, named) = (new List<Func<JinjaScope, object?>>(), new List<(string, Func<JinjaScope, object?>)>());
         while (!TakeSign(end))
         {
-            if (Now.Kind == JinjaKind.Name && Next is { Kind: JinjaKind.Operator, Text: "=" })
+            if (end == ")" && Now.Kind == JinjaKind.Name && Next is { Kind: JinjaKind.Operator, Text: "=" })
             {
                 var name = TakeName();
                 Take();
-                named.Add((name, Expression()));
+                named.Add(!named.Exists(n => n.Item1 == name) ? (name, Expression()) : throw JinjaException.At(Now.Line, $"the argument '{name}' is given twice"));
+            }
+            else if (named.Count > 0)
+            {
+                throw JinjaException.At(Now.Line, $"{Now.Text} stands behind named arguments, and has no name");
             }
             else
             {
@@ -319,10 +299,15 @@ internal abstract class JinjaExpressions(List<JinjaToken> tokens) : JinjaTokens(
         return entries;
     }
 
-    private static List<object?> Values(List<Func<JinjaScope, object?>> items, JinjaScope scope) => [.. items.Select(item => item(scope))];
-
-    private static Dictionary<string, object?> Values(List<(string Name, Func<JinjaScope, object?> Value)> entries, JinjaScope scope)
+    private static List<object?> List(List<Func<JinjaScope, object?>> items, JinjaScope scope, int line)
     {
+        scope.Work.MakeList(items.Count + OfAContainer, line);
+        return [.. items.Select(item => item(scope))];
+    }
+
+    private static Dictionary<string, object?> Mapping(List<(string Name, Func<JinjaScope, object?> Value)> entries, JinjaScope scope, int line)
+    {
+        scope.Work.MakeList((2L * entries.Count) + OfAContainer, line);
         var values = new Dictionary<string, object?>();
         foreach (var (name, value) in entries)
         {

@@ -1,18 +1,11 @@
-using System.Text;
-
 namespace TinyDpo.Dpo;
 
 /// <summary>The variables of a template while it runs; what a loop's body sets is gone after the turn.</summary>
-internal sealed class JinjaScope(JinjaScope? outer, StringBuilder output)
+internal sealed class JinjaScope(JinjaScope? outer, JinjaWork work)
 {
-    // Of a conversation of many turns a template makes less; a hostile one could go on for ever.
-    private const int MostTurns = 1 << 20, MostText = 1 << 26;
-
     private readonly Dictionary<string, object?> _variables = [];
-    private readonly JinjaScope? _root = outer?._root ?? outer;
-    private int _turns;
 
-    public StringBuilder Output => output;
+    public JinjaWork Work => work;
 
     public object? this[string name]
     {
@@ -20,19 +13,14 @@ internal sealed class JinjaScope(JinjaScope? outer, StringBuilder output)
         set => _variables[name] = value;
     }
 
+    public JinjaPlace At(int line) => new(work, line);
+
     /// <summary>The scope of a turn of a loop.</summary>
     /// <exception cref="JinjaException">The template has made more turns than any conversation needs.</exception>
-    public JinjaScope Inner(int line) =>
-        ++(_root ?? this)._turns <= MostTurns ? new(this, output) : throw JinjaException.At(line, $"more than {MostTurns} turns of loops are made");
-
-    /// <exception cref="JinjaException">There is more text than any conversation has.</exception>
-    public void Write(string text, int line)
+    public JinjaScope Inner(int line)
     {
-        if (output.Length + (long)text.Length > MostText)
-        {
-            throw JinjaException.At(line, $"more than {MostText} characters are written");
-        }
-        output.Append(text);
+        work.Turn(line);
+        return new(this, work);
     }
 }
 

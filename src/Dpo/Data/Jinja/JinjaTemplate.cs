@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace TinyDpo.Dpo;
 
 /// <summary>
@@ -19,13 +17,13 @@ internal sealed class JinjaTemplate
     /// <exception cref="JinjaException">The template refuses them, or reaches what is not supported.</exception>
     public string Render(IEnumerable<(string Name, object? Value)> variables)
     {
-        var scope = new JinjaScope(null, new StringBuilder());
+        var scope = new JinjaScope(null, new JinjaWork());
         foreach (var (name, value) in variables)
         {
             scope[name] = value;
         }
         _body(scope);
-        return scope.Output.ToString();
+        return scope.Work.Output;
     }
 
     private sealed class Statements(List<JinjaToken> tokens) : JinjaExpressions(tokens)
@@ -58,13 +56,13 @@ internal sealed class JinjaTemplate
             if (Now.Kind == JinjaKind.Text)
             {
                 var (text, at) = (Now.Text, Take().Line);
-                return scope => scope.Write(text, at);
+                return scope => scope.Work.Write(text, at);
             }
             if (Take().Text == "{{")
             {
-                var (value, line) = (Expression(), Now.Line);
+                var (value, line) = (Whole(Expression), Now.Line);
                 Expect(JinjaKind.Close, "}}");
-                return scope => scope.Write(JinjaValues.Text(value(scope), line), line);
+                return scope => scope.Work.Write(JinjaValues.Text(value(scope), scope.At(line)), line);
             }
             var keyword = Take();
             return keyword.Text switch
@@ -79,7 +77,7 @@ internal sealed class JinjaTemplate
 
         private Action<JinjaScope> If()
         {
-            var condition = Expression();
+            var condition = Whole(Expression);
             EndTag();
             var (then, otherwise) = (Body(), (Action<JinjaScope>?)null);
             Expect(JinjaKind.Open, "{%");
@@ -110,8 +108,8 @@ internal sealed class JinjaTemplate
             }
             var line = Now.Line;
             Expect(JinjaKind.Name, "in");
-            var list = Or(); // an if behind it chooses among its items
-            var chosen = TakeWord("if") ? Expression() : null;
+            var list = Whole(Or); // an if behind it chooses among its items
+            var chosen = TakeWord("if") ? Whole(Expression) : null;
             EndTag();
             var body = Body();
             Expect(JinjaKind.Open, "{%");
@@ -119,7 +117,7 @@ internal sealed class JinjaTemplate
             EndTag();
             return scope =>
             {
-                var items = JinjaValues.Items(list(scope), line);
+                var items = JinjaValues.Items(list(scope), scope.At(line));
                 items = chosen is null ? items : items.FindAll(item => JinjaValues.IsTrue(chosen(With(scope, item))));
                 for (var i = 0; i < items.Count; i++)
                 {
@@ -134,7 +132,7 @@ internal sealed class JinjaTemplate
                 var inner = scope.Inner(line);
                 for (var n = 0; n < names.Count; n++)
                 {
-                    inner[names[n]] = names.Count == 1 ? item : JinjaValues.Item(item, (long)n, line);
+                    inner[names[n]] = names.Count == 1 ? item : JinjaValues.Item(item, (long)n, scope.At(line));
                 }
                 return inner;
             }
@@ -146,6 +144,8 @@ internal sealed class JinjaTemplate
             ["index"] = i + 1L,
             ["revindex0"] = items.Count - 1L - i,
             ["revindex"] = (long)items.Count - i,
+            ["depth0"] = 0L, // of recursive loops, which are not supported
+            ["depth"] = 1L,
             ["length"] = (long)items.Count,
             ["first"] = i == 0,
             ["last"] = i == items.Count - 1,
@@ -162,7 +162,7 @@ internal sealed class JinjaTemplate
                 throw JinjaException.At(line, "the statement 'set' without a value is not supported");
             }
             Expect(JinjaKind.Operator, "=");
-            var value = Expression();
+            var value = Whole(Expression);
             EndTag();
             return scope =>
             {
@@ -170,9 +170,9 @@ internal sealed class JinjaTemplate
                 {
                     scope[name] = value(scope);
                 }
-                else if (scope[name] is Dictionary<string, object?> mapping)
+                else if (scope[name] is JinjaNamespace space)
                 {
-                    mapping[member] = value(scope);
+                    space[member] = value(scope);
                 }
                 else
                 {
@@ -184,12 +184,17 @@ internal sealed class JinjaTemplate
         // Marks what an assistant wrote, for masks of losses.
         private Action<JinjaScope> Generation()
         {
+            var line = Now.Line;
             EndTag();
             var body = Body();
             Expect(JinjaKind.Open, "{%");
             Expect(JinjaKind.Name, "endgeneration");
             EndTag();
-            return body;
+            return scope =>
+            {
+                scope.Work.Step(1, line);
+                body(scope);
+            };
         }
 
         private void EndTag() => Expect(JinjaKind.Close, "%}");
