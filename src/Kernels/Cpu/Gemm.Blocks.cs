@@ -10,7 +10,7 @@ internal static unsafe partial class Gemm
     {
         for (var panel = from; panel < to; panel++)
         {
-            PackPanel(block, panel, block.PackedB + ((nint)panel * block.TileColumns * block.Depth));
+            PackPanel(block, panel, block.PackedPanel(panel));
         }
     }
 
@@ -60,9 +60,9 @@ internal static unsafe partial class Gemm
             var index = tile / whole.RowTiles;
             end = Math.Min(to, (index + 1) * whole.RowTiles);
             var block = whole.At(index * depthBlock, Math.Min(depthBlock, k - (index * depthBlock)), 0, n);
+            block.PackedB = packedB;
             if (packedBlock != firstNumber + index)
             {
-                block.PackedB = packedB;
                 PackPanels(block, 0, block.Panels);
                 packedBlock = firstNumber + index;
             }
@@ -78,7 +78,7 @@ internal static unsafe partial class Gemm
             {
                 for (var row = tile - first; row < end - first; row++)
                 {
-                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, packedB + ((nint)panel * block.TileColumns * block.Depth));
+                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, block.PackedPanel(panel));
                 }
             }
         }
@@ -118,7 +118,7 @@ internal static unsafe partial class Gemm
                 PackTiles(block, first, last, ownTiles);
                 packedGroup = group;
             }
-            var packedB = block.PackedB + ((nint)panel * block.TileColumns * block.Depth);
+            var packedB = block.PackedPanel(panel);
             for (var tile = first; tile < last; tile++)
             {
                 var packedA = ownTiles == null ? null : ownTiles + ((nint)(tile - first) * block.TileRows * block.Depth);
@@ -196,6 +196,9 @@ internal static unsafe partial class Gemm
         public int Panels;
         public int RowTiles;
         public int RowTilesPerItem;
+
+        /// <summary>Where a panel lies in <see cref="PackedB"/>.</summary>
+        public readonly Real* PackedPanel(int panel) => PackedB + ((nint)panel * TileColumns * Depth);
 
         /// <summary>The block of a whole product that begins at p in k and at column j.</summary>
         public readonly Block At(int p, int depth, int j, int columns)

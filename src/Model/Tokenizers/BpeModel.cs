@@ -35,7 +35,7 @@ public sealed record BpeModel
     public int? BosId { get; init; }
 
     /// <summary>The token that begins a sequence where a chat template writes it: <see cref="BosId"/>, or one that no text starts with by itself; null for none.</summary>
-    public int? BosTokenId { get; init; }
+    public int? BosTokenId { get => BosId ?? field; init; }
 
     public required int EosId { get; init; }
 

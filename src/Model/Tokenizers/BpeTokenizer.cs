@@ -28,7 +28,7 @@ public abstract class BpeTokenizer : ITokenizer
 
     public int EosId => Model.EosId;
 
-    public string BosText => (Model.BosTokenId ?? BosId) is { } bos ? Model.Pieces[bos] ?? "" : "";
+    public string BosText => Model.BosTokenId is { } bos ? Model.Pieces[bos] ?? "" : "";
 
     public string EosText => Model.Pieces[EosId] ?? "";
 

@@ -258,7 +258,7 @@ internal static class HuggingFaceTokenizerReader
             Merges = merges,
             AddedTokens = added,
             BosId = bos,
-            BosTokenId = bos ?? ids.BosToken(),
+            BosTokenId = ids.BosToken(),
             EosId = eos,
             UnkId = unk,
             ChatTemplate = ReadChatTemplateFile(root.File) ?? ReadChatTemplate(configuration),

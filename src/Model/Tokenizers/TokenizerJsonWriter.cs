@@ -33,7 +33,7 @@ internal static class TokenizerJsonWriter
         var model = tokenizer.Model;
         json.WriteBoolean("add_bos_token", model.BosId is not null);
         json.WriteBoolean("add_eos_token", false);
-        foreach (var (name, id) in new[] { ("bos_token", model.BosTokenId ?? model.BosId), ("eos_token", model.EosId), ("unk_token", model.UnkId) })
+        foreach (var (name, id) in new[] { ("bos_token", model.BosTokenId), ("eos_token", model.EosId), ("unk_token", model.UnkId) })
         {
             if (id is not null)
             {
