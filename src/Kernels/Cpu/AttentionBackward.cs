@@ -134,6 +134,11 @@ internal static unsafe partial class SegmentAttention
         var (headSize, width) = (problem.HeadSize, problem.Width);
         nint row = token, column = head * headSize;
         var lse = problem.Lse + (nint)head * problem.Tokens + row;
+        var ahead = Math.Clamp(problem.Tokens - token - TileRows, 0, TileRows);
+        foreach (var next in (ReadOnlySpan<StridedRows>)[problem.Q, problem.O, problem.DO, problem.DQ])
+        {
+            AttentionScratch.Prefetch(next.From(row + TileRows, column), ahead, headSize);
+        }
         AttentionScratch.PackRows(scratch.Queries, width, problem.Q.From(row, column), rows, headSize);
         AttentionScratch.PackRows(scratch.DOutputs, width, problem.DO.From(row, column), rows, headSize);
         AttentionScratch.Clear(scratch.DQueries, rows * width);
@@ -145,9 +150,9 @@ internal static unsafe partial class SegmentAttention
         var window = problem.Window;
         for (var block = AttentionRows.FirstBlock(position, window); block < position + rows; block += keys)
         {
-            for (var r = 0; r < rows; r += AttentionTile.Quad)
+            for (var r = 0; r < rows; r += AttentionTile.RowsTogether)
             {
-                var count = Math.Min(AttentionTile.Quad, rows - r);
+                var count = Math.Min(AttentionTile.RowsTogether, rows - r);
                 var firstEnd = position + r + 1 - block;
                 var lastEnd = Math.Min(keys, firstEnd + count - 1);
                 if (lastEnd <= 0 || firstEnd - window >= keys)
@@ -176,9 +181,9 @@ internal static unsafe partial class SegmentAttention
                         Math.Max(0, firstEnd + i - window), Math.Min(keys, firstEnd + i), width);
                 }
             }
-            for (var j = 0; j < Math.Min(keys, position + rows - block); j += AttentionTile.Quad)
+            for (var j = 0; j < Math.Min(keys, position + rows - block); j += AttentionTile.RowsTogether)
             {
-                var count = Math.Min(AttentionTile.Quad, position + rows - block - j);
+                var count = Math.Min(AttentionTile.RowsTogether, position + rows - block - j);
                 var packed = (nint)(block + j) * width;
                 var firstStart = block + j - position;
                 if (firstStart + window < rows)
@@ -211,7 +216,7 @@ internal static unsafe partial class SegmentAttention
     private static void SoftmaxBackward(Real* scores, Real* dWeights, int end, Real scale, Real lse, Real correction)
     {
         var j = 0;
-        for (; Vector512.IsHardwareAccelerated && j + Vector512<Real>.Count <= end; j += Vector512<Real>.Count)
+        for (; Vector512.IsHardwareAccelerated && j < end; j += Vector512<Real>.Count)
         {
             var weight = VectorMath.Exp(Vector512.Load(scores + j) * scale - Vector512.Create(lse));
             weight.Store(scores + j);

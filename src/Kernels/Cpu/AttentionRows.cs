@@ -10,7 +10,7 @@ internal static unsafe class AttentionRows
 {
     /// <summary>Numbers of scratch that <see cref="Attend"/> needs for so many rows.</summary>
     public static int ScratchLength(int rows, int width) =>
-        rows * (width + AttentionTile.Lanes) + AttentionTile.Quad * AttentionTile.Keys + 2 * AttentionTile.Padded(rows);
+        rows * (width + AttentionTile.Lanes) + AttentionTile.RowsTogether * (AttentionTile.Keys + 1) + 2 * AttentionTile.Padded(rows);
 
     /// <summary>
     /// Row r of q [rows, headSize] attends to the last window, or all, of the keys 0..position + r * step. keys are <see
@@ -22,18 +22,18 @@ internal static unsafe class AttentionRows
         var width = AttentionTile.Padded(headSize);
         var sums = scratch; // [rows, width]: of weight * value
         var laneSums = sums + rows * width; // [rows, lanes]: of weights, in lane j % lanes that of key j
-        var scores = laneSums + rows * AttentionTile.Lanes; // [quad, keys of a block]
-        var maxima = scores + AttentionTile.Quad * AttentionTile.Keys; // [rows]
+        var scores = laneSums + rows * AttentionTile.Lanes; // [rows together, keys of a block]
+        var maxima = scores + AttentionTile.RowsTogether * AttentionTile.Keys; // [rows]
         var totals = maxima + AttentionTile.Padded(rows); // [rows]
-        var tops = stackalloc Real[AttentionTile.Quad]; // of a quad's scores in this block
+        var tops = totals + AttentionTile.Padded(rows); // [rows together]: of their scores in this block
         AttentionScratch.Clear(sums, rows * (width + AttentionTile.Lanes));
         new Span<Real>(maxima, rows).Fill(Real.NegativeInfinity);
 
         for (var block = FirstBlock(position, window); block <= position + (rows - 1) * step; block += AttentionTile.Keys)
         {
-            for (var r = 0; r < rows; r += AttentionTile.Quad)
+            for (var r = 0; r < rows; r += AttentionTile.RowsTogether)
             {
-                var count = Math.Min(AttentionTile.Quad, rows - r);
+                var count = Math.Min(AttentionTile.RowsTogether, rows - r);
                 var firstEnd = position + r * step + 1 - block;
                 var lastEnd = Math.Min(AttentionTile.Keys, firstEnd + (count - 1) * step);
                 var windowed = firstEnd + (count - 1) * step > window; // the window ends within this block for some row
@@ -43,7 +43,7 @@ internal static unsafe class AttentionRows
                 }
                 AttentionTile.Multiply(scores, AttentionTile.Keys, q.At(r, 0), q.Stride, 1, keys + (nint)block * headSize,
                     AttentionTile.Keys, count, headSize, AttentionTile.WidePadded(lastEnd), fresh: true);
-                // The same trip counts for all rows of a quad: branches that the processor predicts.
+                // The same trip counts for all rows together: branches that the processor predicts.
                 var whole = windowed ? 0 : Math.Clamp(firstEnd, 0, AttentionTile.Keys) / AttentionTile.Lanes * AttentionTile.Lanes;
                 for (var i = 0; i < count; i++)
                 {
@@ -93,7 +93,7 @@ internal static unsafe class AttentionRows
     /// <summary>
     /// The online softmax, first part: a row's scores[0..end) times scale, those outside [rowEnd - window, rowEnd) -infinity; returns the
     /// highest. Every row sees the keys before whole, a number of whole vectors; scores has room for whole wide vectors. The three parts each
-    /// go over all rows of a quad: a row's wait for its maximum is then filled with the others' work.
+    /// go over all rows together: a row's wait for its maximum is then filled with the others' work.
     /// </summary>
     private static Real Scale(Real* scores, int whole, int end, int rowEnd, int window, Real scale)
     {

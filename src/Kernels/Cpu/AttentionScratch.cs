@@ -92,6 +92,23 @@ internal static unsafe class AttentionScratch
     }
 #endif
 
+    /// <summary>Asks for rows [count, headSize] that will be read soon; a stride apart, no hardware foresees them.</summary>
+    public static void Prefetch(StridedRows rows, int count, int headSize)
+    {
+        if (!Sse.IsSupported)
+        {
+            return;
+        }
+        for (var i = 0; i < count; i++)
+        {
+            var row = (byte*)rows.At(i, 0);
+            for (var b = 0; b < headSize * sizeof(Real); b += 64)
+            {
+                Sse.Prefetch1(row + b);
+            }
+        }
+    }
+
     /// <summary>Rows [count, headSize] become rows [count, width], the padding 0.</summary>
     public static void PackRows(Real* packed, int width, StridedRows rows, int count, int headSize)
     {
@@ -99,6 +116,10 @@ internal static unsafe class AttentionScratch
         {
             var source = rows.At(i, 0);
             var d = 0;
+            for (; Vector512.IsHardwareAccelerated && d + Vector512<Real>.Count <= headSize; d += Vector512<Real>.Count)
+            {
+                Vector512.Load(source + d).Store(packed + d);
+            }
             for (; d + AttentionTile.Lanes <= headSize; d += AttentionTile.Lanes)
             {
                 Vector256.Load(source + d).Store(packed + d);
@@ -117,6 +138,11 @@ internal static unsafe class AttentionScratch
         {
             var target = rows.At(i, 0);
             var d = 0;
+            for (; Vector512.IsHardwareAccelerated && d + Vector512<Real>.Count <= headSize; d += Vector512<Real>.Count)
+            {
+                var x = Vector512.Load(packed + d);
+                (accumulate ? Vector512.Load(target + d) + x : x).Store(target + d);
+            }
             for (; d + AttentionTile.Lanes <= headSize; d += AttentionTile.Lanes)
             {
                 var x = Vector256.Load(packed + d);

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
@@ -13,8 +12,8 @@ internal static unsafe class AttentionTile
     /// <summary>Keys in a block. Blocks stand at multiples of it in the sequence's own key index, so no batch moves them.</summary>
     public const int Keys = 64;
 
-    /// <summary>Rows of C that share each load of B: 4 rows by 2 vectors are the 8 independent chains that two FMA units need.</summary>
-    public const int Quad = 4;
+    /// <summary>Rows that go through the products, and the softmax, together.</summary>
+    public static int RowsTogether => Vector512.IsHardwareAccelerated ? AttentionOctet.Rows : AttentionQuad.Rows;
 
     public static int Lanes => Vector256<Real>.Count;
 
@@ -40,251 +39,85 @@ internal static unsafe class AttentionTile
         bool fresh)
     {
         var r = 0;
-        for (; r + Quad <= rows; r += Quad)
+        for (; Vector512.IsHardwareAccelerated && r + AttentionOctet.Rows <= rows; r += AttentionOctet.Rows)
         {
-            MultiplyQuad(c + r * ldc, ldc, a + r * aRow, aRow, aDepth, b, ldb, new Steps(depth), cols, fresh);
+            MultiplyOctet(c + r * ldc, ldc, a + r * aRow, aRow, aDepth, b, ldb, depth, cols, fresh);
+        }
+        for (; r + AttentionQuad.Rows <= rows; r += AttentionQuad.Rows)
+        {
+            AttentionQuad.Multiply(c + r * ldc, ldc, a + r * aRow, aRow, aDepth, b, ldb, new AttentionQuad.Steps(depth), cols, fresh);
         }
         for (; r < rows; r++)
         {
-            MultiplyRow(c + r * ldc, a + r * aRow, aDepth, b, ldb, depth, cols, fresh);
+            AttentionQuad.MultiplyRow(c + r * ldc, a + r * aRow, aDepth, b, ldb, depth, cols, fresh);
         }
     }
 
     /// <summary>
-    /// C[r, :] += A[r, 0..ends[r]) B for the rows of a quad, where ends[r] = firstEnd + r * step within [0, Keys]: A is the causal
+    /// C[r, :] += A[r, 0..ends[r]) B for up to <see cref="RowsTogether"/> rows, where ends[r] = firstEnd + r * step within [0, Keys]: A is the causal
     /// triangle, and what lies beyond a row's end is not touched (a later token's NaN must not reach an earlier row as 0 * NaN).
     /// </summary>
     public static void MultiplyCausal(Real* c, nint ldc, Real* a, nint lda, Real* b, nint ldb, int rows, int firstEnd, int step, int cols)
     {
-        if (rows == Quad)
+        var (r, shared) = (0, 0);
+        if (Vector512.IsHardwareAccelerated && rows == AttentionOctet.Rows)
         {
-            MultiplyQuad(c, ldc, a, lda, 1, b, ldb, Steps.Ending(firstEnd, step), cols, fresh: false);
-            return;
+            // The keys that all eight see; the corner behind them is the quads'.
+            shared = Math.Clamp(firstEnd, 0, Keys);
+            MultiplyOctet(c, ldc, a, lda, 1, b, ldb, shared, cols, fresh: false);
+            if (shared == Keys)
+            {
+                return;
+            }
         }
-        for (var r = 0; r < rows; r++)
+        for (; r + AttentionQuad.Rows <= rows; r += AttentionQuad.Rows)
         {
-            MultiplyRow(c + r * ldc, a + r * lda, 1, b, ldb, Math.Clamp(firstEnd + r * step, 0, Keys), cols, fresh: false);
+            var steps = AttentionQuad.Steps.Ending(shared, firstEnd + r * step, step);
+            AttentionQuad.Multiply(c + r * ldc, ldc, a + r * lda, lda, 1, b, ldb, steps, cols, fresh: false);
+        }
+        for (; r < rows; r++)
+        {
+            AttentionQuad.MultiplyRow(c + r * ldc, a + r * lda, 1, b, ldb, Math.Clamp(firstEnd + r * step, 0, Keys), cols, fresh: false);
         }
     }
 
     /// <summary>
-    /// C[j, :] += sum over r in [starts[j], rows) of A[r, j] B[r, :] for the keys j of a quad, where starts[j] = firstStart + j within
+    /// C[j, :] += sum over r in [starts[j], rows) of A[r, j] B[r, :] for as many keys j, where starts[j] = firstStart + j within
     /// [0, rows]: the transposed product of the same triangle, with the same care.
     /// </summary>
     public static void MultiplyCausalTransposed(Real* c, nint ldc, Real* a, nint lda, Real* b, nint ldb, int keys, int firstStart,
         int rows, int cols)
     {
-        if (keys == Quad)
+        // The rows that see all eight keys come last in the chain; before them the corner is the quads'.
+        var whole = Vector512.IsHardwareAccelerated && keys == AttentionOctet.Rows;
+        var (j, corner) = (0, whole ? Math.Clamp(firstStart + keys - 1, 0, rows) : rows);
+        for (; j + AttentionQuad.Rows <= keys && corner > Math.Max(0, firstStart); j += AttentionQuad.Rows)
         {
-            MultiplyQuad(c, ldc, a, 1, lda, b, ldb, Steps.Starting(firstStart, rows), cols, fresh: false);
+            var steps = AttentionQuad.Steps.Starting(firstStart + j, corner);
+            AttentionQuad.Multiply(c + j * ldc, ldc, a + j, 1, lda, b, ldb, steps, cols, fresh: false);
+        }
+        if (whole)
+        {
+            MultiplyOctet(c, ldc, a + corner * lda, 1, lda, b + corner * ldb, ldb, rows - corner, cols, fresh: false);
             return;
         }
-        for (var j = 0; j < keys; j++)
+        for (; j < keys; j++)
         {
             var start = Math.Clamp(firstStart + j, 0, rows);
-            MultiplyRow(c + j * ldc, a + j + start * lda, lda, b + start * ldb, ldb, rows - start, cols, fresh: false);
+            AttentionQuad.MultiplyRow(c + j * ldc, a + j + start * lda, lda, b + start * ldb, ldb, rows - start, cols, fresh: false);
         }
     }
 
-    /// <summary>C += A[start..end) B[start..end, :] of one row, A[d] = a[d * aDepth], the chain that a quad's row is; nothing where end &lt;= start.</summary>
+    /// <summary>C += A[start..end) B[start..end, :] of one row, A[d] = a[d * aDepth], the chain that it is among others; nothing where end &lt;= start.</summary>
     public static void MultiplyWithin(Real* c, Real* a, nint aDepth, Real* b, nint ldb, int start, int end, int cols) =>
-        MultiplyRow(c, a + start * aDepth, aDepth, b + start * ldb, ldb, Math.Max(0, end - start), cols, fresh: false);
+        AttentionQuad.MultiplyRow(c, a + start * aDepth, aDepth, b + start * ldb, ldb, Math.Max(0, end - start), cols, fresh: false);
 
-    /// <summary>
-    /// The depths that the four rows of a quad take part in: all in [AllStart, AllEnd); row r &lt; 3 in [First + r, AllStart) too, row r &gt; 0
-    /// in [AllEnd, Ends[r]).
-    /// </summary>
-    private readonly struct Steps
+    private static void MultiplyOctet(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, int depth, int cols, bool fresh)
     {
-        public readonly int First, AllStart, AllEnd, End1, End2, End3;
-
-        public Steps(int depth) => AllEnd = End1 = End2 = End3 = depth;
-
-        private Steps(int first, int allStart, int allEnd, int end1, int end2, int end3) =>
-            (First, AllStart, AllEnd, End1, End2, End3) = (first, allStart, allEnd, end1, end2, end3);
-
-        public static Steps Ending(int firstEnd, int step) => new(
-            0, 0, Math.Clamp(firstEnd, 0, Keys), Math.Clamp(firstEnd + step, 0, Keys), Math.Clamp(firstEnd + 2 * step, 0, Keys),
-            Math.Clamp(firstEnd + 3 * step, 0, Keys));
-
-        public static Steps Starting(int firstStart, int depth) =>
-            new(firstStart, Math.Clamp(firstStart + Quad - 1, 0, depth), depth, depth, depth, depth);
-    }
-
-    private static void MultiplyQuad(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, in Steps steps, int cols, bool fresh)
-    {
-        var j = 0;
-        if (Vector512.IsHardwareAccelerated)
+        var j = AttentionOctet.Multiply(c, ldc, a, aRow, aDepth, b, ldb, depth, cols, fresh);
+        for (var r = 0; r < AttentionOctet.Rows && j < cols; r += AttentionQuad.Rows)
         {
-            j = MultiplyQuad<Lanes512, Vector512<Real>, Two>(c, ldc, a, aRow, aDepth, b, ldb, steps, j, cols, fresh);
-            j = MultiplyQuad<Lanes512, Vector512<Real>, One>(c, ldc, a, aRow, aDepth, b, ldb, steps, j, cols, fresh);
+            AttentionQuad.Multiply(c + r * ldc + j, ldc, a + r * aRow, aRow, aDepth, b + j, ldb, new AttentionQuad.Steps(depth), cols - j, fresh);
         }
-        j = MultiplyQuad<Lanes256, Vector256<Real>, Two>(c, ldc, a, aRow, aDepth, b, ldb, steps, j, cols, fresh);
-        MultiplyQuad<Lanes256, Vector256<Real>, One>(c, ldc, a, aRow, aDepth, b, ldb, steps, j, cols, fresh);
-    }
-
-    /// <summary>Columns from j on, one or two vectors of this width at a time, as far as they fill them; the first that do not.</summary>
-    private static int MultiplyQuad<TLanes, TVector, TCount>(
-        Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, in Steps steps, int j, int cols, bool fresh)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : struct
-        where TCount : struct, IVectorCount
-    {
-        var lanes = TLanes.Count;
-        var width = TCount.IsTwo ? 2 * lanes : lanes;
-        Real* c1 = c + ldc, c2 = c1 + ldc, c3 = c2 + ldc;
-        for (; j + width <= cols; j += width)
-        {
-            TVector s00 = default, s01 = default, s10 = default, s11 = default;
-            TVector s20 = default, s21 = default, s30 = default, s31 = default;
-            if (!fresh)
-            {
-                Load<TLanes, TVector, TCount>(c + j, out s00, out s01);
-                Load<TLanes, TVector, TCount>(c1 + j, out s10, out s11);
-                Load<TLanes, TVector, TCount>(c2 + j, out s20, out s21);
-                Load<TLanes, TVector, TCount>(c3 + j, out s30, out s31);
-            }
-            var d = Math.Clamp(steps.First, 0, steps.AllStart);
-            Real* x = a + d * aDepth, y = b + d * ldb + j;
-            for (; d < steps.AllStart; d++, x += aDepth, y += ldb)
-            {
-                Load<TLanes, TVector, TCount>(y, out var y0, out var y1);
-                Add<TLanes, TVector, TCount>(x[0], y0, y1, ref s00, ref s01);
-                if (d > steps.First)
-                {
-                    Add<TLanes, TVector, TCount>(x[aRow], y0, y1, ref s10, ref s11);
-                }
-                if (d > steps.First + 1)
-                {
-                    Add<TLanes, TVector, TCount>(x[2 * aRow], y0, y1, ref s20, ref s21);
-                }
-            }
-            for (; d < steps.AllEnd; d++, x += aDepth, y += ldb)
-            {
-                Load<TLanes, TVector, TCount>(y, out var y0, out var y1);
-                Add<TLanes, TVector, TCount>(x[0], y0, y1, ref s00, ref s01);
-                Add<TLanes, TVector, TCount>(x[aRow], y0, y1, ref s10, ref s11);
-                Add<TLanes, TVector, TCount>(x[2 * aRow], y0, y1, ref s20, ref s21);
-                Add<TLanes, TVector, TCount>(x[3 * aRow], y0, y1, ref s30, ref s31);
-            }
-            for (; d < steps.End3; d++, x += aDepth, y += ldb)
-            {
-                Load<TLanes, TVector, TCount>(y, out var y0, out var y1);
-                if (d < steps.End1)
-                {
-                    Add<TLanes, TVector, TCount>(x[aRow], y0, y1, ref s10, ref s11);
-                }
-                if (d < steps.End2)
-                {
-                    Add<TLanes, TVector, TCount>(x[2 * aRow], y0, y1, ref s20, ref s21);
-                }
-                Add<TLanes, TVector, TCount>(x[3 * aRow], y0, y1, ref s30, ref s31);
-            }
-            Store<TLanes, TVector, TCount>(s00, s01, c + j);
-            Store<TLanes, TVector, TCount>(s10, s11, c1 + j);
-            Store<TLanes, TVector, TCount>(s20, s21, c2 + j);
-            Store<TLanes, TVector, TCount>(s30, s31, c3 + j);
-        }
-        return j;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Load<TLanes, TVector, TCount>(Real* source, out TVector first, out TVector second)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : struct
-        where TCount : struct, IVectorCount
-    {
-        first = TLanes.Load(source);
-        second = TCount.IsTwo ? TLanes.Load(source + TLanes.Count) : default;
-    }
-
-    /// <summary>sums += x times two vectors, or the first of them.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add<TLanes, TVector, TCount>(Real x, TVector first, TVector second, ref TVector firstSum, ref TVector secondSum)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : struct
-        where TCount : struct, IVectorCount
-    {
-        var all = TLanes.Create(x);
-        firstSum = TLanes.FusedMultiplyAdd(all, first, firstSum);
-        if (TCount.IsTwo)
-        {
-            secondSum = TLanes.FusedMultiplyAdd(all, second, secondSum);
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store<TLanes, TVector, TCount>(TVector first, TVector second, Real* target)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : struct
-        where TCount : struct, IVectorCount
-    {
-        TLanes.Store(first, target);
-        if (TCount.IsTwo)
-        {
-            TLanes.Store(second, target + TLanes.Count);
-        }
-    }
-
-    private static void MultiplyRow(Real* c, Real* a, nint aDepth, Real* b, nint ldb, int depth, int cols, bool fresh)
-    {
-        var j = 0;
-        if (Vector512.IsHardwareAccelerated)
-        {
-            j = MultiplyRow<Lanes512, Vector512<Real>>(c, a, aDepth, b, ldb, depth, j, cols, fresh);
-        }
-        MultiplyRow<Lanes256, Vector256<Real>>(c, a, aDepth, b, ldb, depth, j, cols, fresh);
-    }
-
-    /// <summary>The same of one row: four vectors at a time for as many chains, then one.</summary>
-    private static int MultiplyRow<TLanes, TVector>(Real* c, Real* a, nint aDepth, Real* b, nint ldb, int depth, int j, int cols, bool fresh)
-        where TLanes : struct, ILanes<TVector>
-        where TVector : struct
-    {
-        var lanes = TLanes.Count;
-        for (; j + 4 * lanes <= cols; j += 4 * lanes)
-        {
-            TVector s0 = default, s1 = default, s2 = default, s3 = default;
-            if (!fresh)
-            {
-                Load<TLanes, TVector, Two>(c + j, out s0, out s1);
-                Load<TLanes, TVector, Two>(c + j + 2 * lanes, out s2, out s3);
-            }
-            Real* x = a, y = b + j;
-            for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
-            {
-                Add<TLanes, TVector, Two>(*x, TLanes.Load(y), TLanes.Load(y + lanes), ref s0, ref s1);
-                Add<TLanes, TVector, Two>(*x, TLanes.Load(y + 2 * lanes), TLanes.Load(y + 3 * lanes), ref s2, ref s3);
-            }
-            Store<TLanes, TVector, Two>(s0, s1, c + j);
-            Store<TLanes, TVector, Two>(s2, s3, c + j + 2 * lanes);
-        }
-        for (; j + lanes <= cols; j += lanes)
-        {
-            var s = fresh ? default : TLanes.Load(c + j);
-            Real* x = a, y = b + j;
-            for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
-            {
-                s = TLanes.FusedMultiplyAdd(TLanes.Create(*x), TLanes.Load(y), s);
-            }
-            TLanes.Store(s, c + j);
-        }
-        return j;
-    }
-
-    /// <summary>How many vectors of columns go through a quad together, known when the code is compiled.</summary>
-    private interface IVectorCount
-    {
-        static abstract bool IsTwo { get; }
-    }
-
-    private readonly struct One : IVectorCount
-    {
-        public static bool IsTwo => false;
-    }
-
-    private readonly struct Two : IVectorCount
-    {
-        public static bool IsTwo => true;
     }
 }

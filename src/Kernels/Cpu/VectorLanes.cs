@@ -13,6 +13,9 @@ internal unsafe interface ILanes<TVector>
 
     static abstract TVector Create(Real value);
 
+    /// <summary>Create(*source), out of memory in one instruction. A number that came as an argument is shuffled, on a port that multiply-adds need.</summary>
+    static abstract TVector Broadcast(Real* source);
+
     static abstract TVector FusedMultiplyAdd(TVector a, TVector b, TVector c);
 
     static abstract void Store(TVector value, Real* target);
@@ -27,6 +30,9 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<Real>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<Real> Create(Real value) => Vector256.Create(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<Real> Broadcast(Real* source) => Vector256.Create(*source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<Real> FusedMultiplyAdd(Vector256<Real> a, Vector256<Real> b, Vector256<Real> c) => Vector256.FusedMultiplyAdd(a, b, c);
@@ -44,6 +50,9 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<Real>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<Real> Create(Real value) => Vector512.Create(value);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<Real> Broadcast(Real* source) => Vector512.Create(*source);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<Real> FusedMultiplyAdd(Vector512<Real> a, Vector512<Real> b, Vector512<Real> c) => Vector512.FusedMultiplyAdd(a, b, c);

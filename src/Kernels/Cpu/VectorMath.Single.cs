@@ -1,6 +1,7 @@
 #if !DOUBLE
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using static System.Runtime.Intrinsics.Vector256;
 using static TinyDpo.Kernels.MathConstants;
 
@@ -36,12 +37,13 @@ public static partial class VectorMath
         return p * PowerOfTwo(half) * PowerOfTwo(k - half);
     }
 
-    /// <summary>The same bits as <see cref="Exp(Vector256{float})"/>, lane for lane; the same lines, twice as wide.</summary>
+    /// <summary>The same bits as <see cref="Exp(Vector256{float})"/>, lane for lane; the same lines, twice as wide, and shorter where an instruction of AVX-512 does what several do.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<float> Exp(Vector512<float> x)
     {
-        x = Vector512.ConditionalSelect(Vector512.GreaterThan(x, Vector512.Create(ExpOverflow)), Vector512.Create(ExpOverflow), x);
-        x = Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512.Create(ExpUnderflow)), Vector512.Create(ExpUnderflow), x);
+        // A NaN as the second operand passes through both.
+        x = Vector512.MinNative(Vector512.Create(ExpOverflow), x);
+        x = Vector512.MaxNative(Vector512.Create(ExpUnderflow), x);
         var shifted = Vector512.FusedMultiplyAdd(x, Vector512.Create(Log2E), Vector512.Create(RoundingShift));
         var rounded = shifted - Vector512.Create(RoundingShift);
         var r = Vector512.FusedMultiplyAdd(-rounded, Vector512.Create(Ln2High), x);
@@ -54,6 +56,10 @@ public static partial class VectorMath
         p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(1f));
         p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(1f));
 
+        if (Avx512F.IsSupported)
+        {
+            return Avx512F.Scale(p, rounded); // p 2^k, rounded once
+        }
         var k = shifted.AsInt32() - Vector512.Create(RoundingShiftBits);
         var half = k >> 1;
         var bias = Vector512.Create(127);
