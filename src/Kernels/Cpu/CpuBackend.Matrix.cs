@@ -4,9 +4,6 @@ namespace TinyDpo.Kernels;
 
 public sealed unsafe partial class CpuBackend
 {
-    // Columns of one worker's strip in kernels that add up rows: a few cache lines, so that a strip's sums stay in registers and L1.
-    private const int ColumnGrain = 64;
-
     public void Gemm(bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c)
     {
         RequireLength(a, (long)m * k);
@@ -38,20 +35,7 @@ public sealed unsafe partial class CpuBackend
     {
         RequireLength(x, (long)rows * columns);
         RequireLength(sum, columns);
-        _team.For(columns, ColumnGrain, (x: (Ptr)Data(x), sum: (Ptr)Data(sum), rows, columns, accumulate), static (s, from, to) =>
-        {
-            Real* x = s.x, sum = s.sum;
-            for (var j = from; j < to; j += Lanes)
-            {
-                var count = to - j;
-                var total = Vector256<Real>.Zero;
-                for (var r = 0; r < s.rows; r++)
-                {
-                    total += VectorRow.Load(x + ((long)r * s.columns) + j, count);
-                }
-                VectorRow.Store(s.accumulate ? VectorRow.Load(sum + j, count) + total : total, sum + j, count);
-            }
-        });
+        SumColumns(new ElementTerm(Data(x)), rows, columns, sum, accumulate);
     }
 
     public void GatherRows(DeviceBuffer table, IndexBuffer index, int from, int count, int columns, DeviceBuffer y)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
@@ -65,22 +66,7 @@ public sealed unsafe partial class CpuBackend
         RequireLength(reciprocal, rows);
         RequireLength(dy, (long)rows * columns);
         RequireLength(dWeight, columns);
-        var state = (x: (Ptr)Data(x), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dw: (Ptr)Data(dWeight), rows, columns, accumulate);
-        _team.For(columns, ColumnGrain, state, static (s, from, to) =>
-        {
-            Real* reciprocal = s.r, dw = s.dw;
-            for (var j = from; j < to; j += Lanes)
-            {
-                var count = to - j;
-                var total = Vector256<Real>.Zero;
-                for (var row = 0; row < s.rows; row++)
-                {
-                    var at = ((long)row * s.columns) + j;
-                    total += VectorRow.Load(s.dy + at, count) * VectorRow.Load(s.x + at, count) * reciprocal[row];
-                }
-                VectorRow.Store(s.accumulate ? VectorRow.Load(dw + j, count) + total : total, dw + j, count);
-            }
-        });
+        SumColumns(new RmsNormTerm(Data(x), Data(reciprocal), Data(dy)), rows, columns, dWeight, accumulate);
     }
 
     public void LayerNorm(
@@ -160,24 +146,22 @@ public sealed unsafe partial class CpuBackend
         RequireLength(reciprocal, rows);
         RequireLength(dy, (long)rows * columns);
         RequireLength(dWeight, columns);
-        var state = (x: (Ptr)Data(x), mean: (Ptr)Data(mean), r: (Ptr)Data(reciprocal), dy: (Ptr)Data(dy), dw: (Ptr)Data(dWeight));
-        _team.For(columns, ColumnGrain, (state, rows, columns, accumulate), static (s, from, to) =>
-        {
-            var ((x, pMean, pReciprocal, dy, pdw), rows, columns, accumulate) = s;
-            Real* means = pMean, reciprocals = pReciprocal, dw = pdw;
-            for (var j = from; j < to; j += Lanes)
-            {
-                var count = to - j;
-                var total = Vector256<Real>.Zero;
-                for (var row = 0; row < rows; row++)
-                {
-                    var at = ((long)row * columns) + j;
-                    var normal = (VectorRow.Load(x + at, count) - Vector256.Create(means[row])) * reciprocals[row];
-                    total += VectorRow.Load(dy + at, count) * normal;
-                }
-                VectorRow.Store(accumulate ? VectorRow.Load(dw + j, count) + total : total, dw + j, count);
-            }
-        });
+        SumColumns(new LayerNormTerm(Data(x), Data(mean), Data(reciprocal), Data(dy)), rows, columns, dWeight, accumulate);
+    }
+
+    /// <summary>dy x r, of which the columns' sums are the gradient of RMSNorm's weight.</summary>
+    private readonly struct RmsNormTerm(Real* x, Real* reciprocal, Real* dy) : IColumnTerm
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector256<Real> At(int row, long at, int count) => VectorRow.Load(dy + at, count) * VectorRow.Load(x + at, count) * reciprocal[row];
+    }
+
+    /// <summary>dy (x - mean) r, of which the columns' sums are the gradient of LayerNorm's weight.</summary>
+    private readonly struct LayerNormTerm(Real* x, Real* mean, Real* reciprocal, Real* dy) : IColumnTerm
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector256<Real> At(int row, long at, int count) =>
+            VectorRow.Load(dy + at, count) * ((VectorRow.Load(x + at, count) - Vector256.Create(mean[row])) * reciprocal[row]);
     }
 
     private static Real Dot(Real* a, Real* b, int length)
