@@ -4,7 +4,11 @@ namespace TinyDpo.Kernels;
 /// A run of tokens on the packed axis. Token Start + i attends to all of the prefix [PrefixStart, PrefixStart + PrefixLength) and to
 /// [Start, Start + i]; its position in its sequence is PrefixLength + i. Without a prefix (PrefixLength 0) PrefixStart is ignored.
 /// </summary>
-public readonly record struct Segment(int PrefixStart, int PrefixLength, int Start, int Length);
+public readonly record struct Segment(int PrefixStart, int PrefixLength, int Start, int Length)
+{
+    /// <summary>The first row that asks: see <see cref="SegmentLayout.RootsAskLast"/>.</summary>
+    internal int FirstAsking(bool rootsAskLast) => rootsAskLast && PrefixLength == 0 ? Length - 1 : 0;
+}
 
 /// <summary>
 /// A list of segments that has been checked once, so that kernels may trust it: the segments tile [0, tokens) in order, none is empty, and
@@ -27,6 +31,12 @@ public sealed class SegmentLayout
     }
 
     public ReadOnlySpan<Segment> Segments => _segments;
+
+    /// <summary>
+    /// Whether of a root only the last row asks. Attention may then leave out what it gives the root's other rows: nobody reads that, and no
+    /// gradient comes back to it.
+    /// </summary>
+    public bool RootsAskLast { get; private init; }
 
     /// <summary>Group g holds the segments GroupStarts[g] to GroupStarts[g + 1] - 1, the root first; one entry more than groups.</summary>
     public ReadOnlySpan<int> GroupStarts => _groupStarts;
@@ -68,6 +78,9 @@ public sealed class SegmentLayout
         groupStarts.Add(segments.Length);
         return new SegmentLayout(segments.ToArray(), [.. groupStarts], tokens);
     }
+
+    /// <summary>The same segments with <see cref="RootsAskLast"/>.</summary>
+    public SegmentLayout AskingLastOfRoots() => new(_segments, _groupStarts, Tokens) { RootsAskLast = true };
 
     private static void Require(bool holds, int index, Segment segment, string fault)
     {

@@ -158,6 +158,29 @@ public class AttentionTests
         }
     }
 
+    /// <summary>What is left out of a root changes no bit of what is wanted, where no gradient comes back to it.</summary>
+    [Test]
+    public void ARootWhoseLastRowAloneAsksGivesTheSameBits([Values] bool accumulate, [Values(null, 30)] int? window)
+    {
+        int[][] groups = [[70, 30, 5], [40], [1, 20, 9]];
+        var whole = Case(Layout(groups), headSize: 32, window: window);
+        var asking = whole.Gather(whole.Layout.AskingLastOfRoots(), Enumerable.Range(0, whole.Tokens));
+        var silent = whole.Layout.Segments.ToArray().Where(static s => s.PrefixLength == 0).SelectMany(static s => Enumerable.Range(s.Start, s.Length - 1)).ToArray();
+        foreach (var row in silent)
+        {
+            whole.DO.AsSpan(row * whole.LdO, whole.LdO).Clear();
+            asking.DO.AsSpan(row * whole.LdO, whole.LdO).Clear();
+        }
+        var rows = Enumerable.Range(0, whole.Tokens).Except(silent).ToArray();
+        AssertSameBits(AttentionCase.Rows(asking.Forward().O, whole.LdO, rows), AttentionCase.Rows(whole.Forward().O, whole.LdO, rows));
+        AssertSameBits(asking.LseRows(asking.Forward().Lse, rows), whole.LseRows(whole.Forward().Lse, rows));
+        Assert.That(AttentionCase.Rows(asking.Forward().O, whole.LdO, silent), Is.All.EqualTo((Real)AttentionCase.Untouched));
+        var (actual, expected) = (asking.Backward(2, accumulate: accumulate), whole.Backward(accumulate: accumulate));
+        AssertSameBits(actual.DQ, expected.DQ);
+        AssertSameBits(actual.DK, expected.DK);
+        AssertSameBits(actual.DV, expected.DV);
+    }
+
     [TestCase(0)]
     [TestCase(30)]
     [TestCase(65)]

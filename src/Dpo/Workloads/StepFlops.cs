@@ -10,7 +10,8 @@ public static class StepFlops
 {
     /// <summary>
     /// 6 x multiply-adds of the linear layers (queries, output projection and MLP of the last one for predicting tokens only),
-    /// + 6 x vocabulary x hidden x predicting tokens, + 12 x query width x (query, key) pairs that see each other, over all layers.
+    /// + 6 x vocabulary x hidden x predicting tokens, + 12 x query width x (query, key) pairs that see each other, over all layers: the last
+    /// one's too of tokens that predict nothing, which no step of ours computes (see <see cref="TinyDpo.Kernels.SegmentLayout.RootsAskLast"/>).
     /// </summary>
     public static long Needed(ModelConfig config, IEnumerable<PreferencePair> pairs)
     {

@@ -52,11 +52,15 @@ public partial interface IBackend
     /// <summary>
     /// Causal attention over packed segments, within the shape's window: see <see cref="Segment"/>. q, output [tokens, heads * headSize]; k, v [tokens, kvHeads *
     /// headSize]; logSumExp [heads, tokens] is kept for the backward pass, which computes the probabilities again instead of storing them.
+    /// Where <see cref="SegmentLayout.RootsAskLast"/>, a root's rows of output and logSumExp but the last may hold anything.
     /// </summary>
     void SegmentAttention(
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output, DeviceBuffer logSumExp);
 
-    /// <summary>Writes dq, dk and dv, the gradients of <see cref="SegmentAttention"/>, each of the shape of its input.</summary>
+    /// <summary>
+    /// Writes dq, dk and dv, the gradients of <see cref="SegmentAttention"/>, each of the shape of its input. Where <see
+    /// cref="SegmentLayout.RootsAskLast"/>, dOutput must be 0 in the rows that do not ask, and dq is.
+    /// </summary>
     void SegmentAttentionBackward(
         AttentionShape shape, SegmentLayout segments, DeviceBuffer q, DeviceBuffer k, DeviceBuffer v, DeviceBuffer output,
         DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv);

@@ -104,7 +104,9 @@ internal static unsafe partial class SegmentAttention
             AttentionScratch.Clear(scratch.DValues + (nint)prefix * width, (nint)length * width);
             for (var h = kvHead * problem.HeadsPerKvHead; h < (kvHead + 1) * problem.HeadsPerKvHead; h++)
             {
-                for (var i = 0; i < length; i += TileRows)
+                var asking = segment.FirstAsking(problem.RootsAskLast);
+                ClearQueryGradients(problem, h, segment.Start, asking);
+                for (var i = asking; i < length; i += TileRows)
                 {
                     BackwardTile(problem, h, segment.Start + i, Math.Min(TileRows, length - i), prefix + i, scratch);
                 }
@@ -115,6 +117,15 @@ internal static unsafe partial class SegmentAttention
             }
         }
         UnpackKeyGradients(problem, kvHead, problem.Segments[first], scratch);
+    }
+
+    /// <summary>The gradient of queries that nobody asked: 0.</summary>
+    private static void ClearQueryGradients(in Problem problem, int head, int row, int count)
+    {
+        for (var i = 0; i < count && !problem.Accumulate; i++)
+        {
+            AttentionScratch.Clear(problem.DQ.At(row + i, head * problem.HeadSize), problem.HeadSize);
+        }
     }
 
     private static void UnpackKeyGradients(in Problem problem, int kvHead, Segment segment, in BackwardScratch scratch)

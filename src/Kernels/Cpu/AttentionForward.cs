@@ -27,7 +27,7 @@ internal static unsafe partial class SegmentAttention
         public Real Scale;
         public StridedRows Q, K, V, O, DO, DQ, DK, DV;
         public Real* Lse;
-        public bool Accumulate;
+        public bool Accumulate, RootsAskLast;
 
         public readonly int HeadsPerKvHead => Heads / KvHeads;
     }
@@ -66,6 +66,7 @@ internal static unsafe partial class SegmentAttention
             KeyCapacity = AttentionScratch.BlockCapacity(layout.LongestSequence),
             Scale = scale,
             Window = EffectiveWindow(window, layout.LongestSequence),
+            RootsAskLast = layout.RootsAskLast,
         };
     }
 
@@ -118,7 +119,7 @@ internal static unsafe partial class SegmentAttention
             for (var h = kvHead * problem.HeadsPerKvHead; h < (kvHead + 1) * problem.HeadsPerKvHead; h++)
             {
                 nint column = (nint)h * headSize;
-                for (var i = 0; i < length; i += TileRows)
+                for (var i = segment.FirstAsking(problem.RootsAskLast); i < length; i += TileRows)
                 {
                     var row = start + i;
                     AttentionRows.Attend(Math.Min(TileRows, length - i), prefix + i, step: 1, problem.Window, headSize, problem.Scale,

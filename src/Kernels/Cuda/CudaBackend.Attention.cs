@@ -141,7 +141,7 @@ public sealed unsafe partial class CudaBackend
 
     private TilesOnDevice QueryTiles(SegmentLayout layout)
     {
-        if (_queryTiles is null || _queryTiles.Layout != layout || _queryTiles.Fields.Returned)
+        if (_queryTiles is null || _queryTiles.Layout.Segments != layout.Segments || _queryTiles.Fields.Returned)
         {
             var (fields, seen) = AttentionTiles.Queries(layout);
             _queryTiles = new TilesOnDevice(
@@ -152,7 +152,7 @@ public sealed unsafe partial class CudaBackend
 
     private TilesOnDevice KeyTiles(SegmentLayout layout, int rows)
     {
-        if (_keyTiles is null || _keyTiles.Layout != layout || _keyTiles.Rows != rows || _keyTiles.Fields.Returned)
+        if (_keyTiles is null || _keyTiles.Layout.Segments != layout.Segments || _keyTiles.Rows != rows || _keyTiles.Fields.Returned)
         {
             var (fields, seen) = AttentionTiles.Keys(layout, rows);
             _keyTiles = new TilesOnDevice(layout, rows, UploadTiles(fields), fields.Length / AttentionTiles.KeyFields, seen);

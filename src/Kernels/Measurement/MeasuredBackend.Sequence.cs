@@ -88,7 +88,7 @@ public sealed partial class MeasuredBackend
         double pairs = 0;
         foreach (var segment in layout.Segments)
         {
-            pairs += shape.VisibleKeys(segment.PrefixLength, segment.PrefixLength + segment.Length);
+            pairs += shape.VisibleKeys(segment.PrefixLength + segment.FirstAsking(layout.RootsAskLast), segment.PrefixLength + segment.Length);
         }
         return pairs;
     }

@@ -248,6 +248,10 @@ public sealed class Transformer : Module
     private Tensor Hidden(PackedBatch batch, IndexBuffer? rows)
     {
         Reserve(batch.Segments.LongestSequence);
-        return Hidden(batch.Tokens, batch.Positions, (layer, q, k, v) => SegmentAttention(Config.Attention(layer), batch.Segments, q, k, v), rows);
+        var last = rows == batch.Predictors ? batch.Segments.AskingLastOfRoots() : batch.Segments;
+        return Hidden(batch.Tokens, batch.Positions, Attention, rows);
+
+        Tensor Attention(int layer, Tensor q, Tensor k, Tensor v) =>
+            SegmentAttention(Config.Attention(layer), layer == Config.Layers - 1 ? last : batch.Segments, q, k, v);
     }
 }
