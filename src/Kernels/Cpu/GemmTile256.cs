@@ -9,7 +9,9 @@ internal static unsafe class GemmTile256
 {
     public const int Rows = 6;
 
-    public static int Columns => 2 * Vector256<Real>.Count;
+    public static int Columns => 2 * Lanes;
+
+    private static int Lanes => Vector256<Real>.Count;
 
     /// <summary>See <see cref="GemmKernel.Tile"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -21,39 +23,72 @@ internal static unsafe class GemmTile256
         Vector256<Real> c30 = default, c31 = default;
         Vector256<Real> c40 = default, c41 = default;
         Vector256<Real> c50 = default, c51 = default;
-        // Rows are addressed in threes from two pointers: one a row would not fit the registers.
-        var a3 = a + (3 * rowStride);
+        Vector256<Real> b0, b1;
         var twoRows = 2 * rowStride;
-        for (var p = 0; p < depth; p++)
+        var a3 = a + (3 * rowStride);
+        // One of A's strides is 1 and goes into the instructions; two steps at a time. What is not multiply-adds is what this loop can save.
+        var pairs = b + ((nint)(depth / 2) * 4 * Lanes);
+        if (rowStride == 1)
         {
-            var b0 = Vector256.LoadAligned(b);
-            var b1 = Vector256.LoadAligned(b + Vector256<Real>.Count);
-            var x = Vector256.Create(*a);
-            c00 = Vector256.FusedMultiplyAdd(x, b0, c00);
-            c01 = Vector256.FusedMultiplyAdd(x, b1, c01);
-            x = Vector256.Create(a[rowStride]);
-            c10 = Vector256.FusedMultiplyAdd(x, b0, c10);
-            c11 = Vector256.FusedMultiplyAdd(x, b1, c11);
-            x = Vector256.Create(a[twoRows]);
-            c20 = Vector256.FusedMultiplyAdd(x, b0, c20);
-            c21 = Vector256.FusedMultiplyAdd(x, b1, c21);
-            x = Vector256.Create(*a3);
-            c30 = Vector256.FusedMultiplyAdd(x, b0, c30);
-            c31 = Vector256.FusedMultiplyAdd(x, b1, c31);
-            x = Vector256.Create(a3[rowStride]);
-            c40 = Vector256.FusedMultiplyAdd(x, b0, c40);
-            c41 = Vector256.FusedMultiplyAdd(x, b1, c41);
-            x = Vector256.Create(a3[twoRows]);
-            c50 = Vector256.FusedMultiplyAdd(x, b0, c50);
-            c51 = Vector256.FusedMultiplyAdd(x, b1, c51);
-            if (Sse.IsSupported)
+            // In bytes, which the instructions need not scale.
+            var step = stepStride * sizeof(Real);
+            for (; b < pairs; b += 4 * Lanes)
             {
-                // A transposed A has long strides, which no hardware foresees; past the end a prefetch does no harm.
-                Sse.Prefetch0(a + (8 * stepStride));
+                b0 = Vector256.LoadAligned(b);
+                b1 = Vector256.LoadAligned(b + Lanes);
+                Add(a, b0, b1, ref c00, ref c01);
+                Add(a + 1, b0, b1, ref c10, ref c11);
+                Add(a + 2, b0, b1, ref c20, ref c21);
+                Add(a + 3, b0, b1, ref c30, ref c31);
+                Add(a + 4, b0, b1, ref c40, ref c41);
+                Add(a + 5, b0, b1, ref c50, ref c51);
+                a = Next(a, step);
+                b0 = Vector256.LoadAligned(b + (2 * Lanes));
+                b1 = Vector256.LoadAligned(b + (3 * Lanes));
+                Add(a, b0, b1, ref c00, ref c01);
+                Add(a + 1, b0, b1, ref c10, ref c11);
+                Add(a + 2, b0, b1, ref c20, ref c21);
+                Add(a + 3, b0, b1, ref c30, ref c31);
+                Add(a + 4, b0, b1, ref c40, ref c41);
+                Add(a + 5, b0, b1, ref c50, ref c51);
+                a = Next(a, step);
             }
-            a += stepStride;
-            a3 += stepStride;
-            b += 2 * Vector256<Real>.Count;
+            a3 = a + (3 * rowStride);
+        }
+        else
+        {
+            for (; b < pairs; b += 4 * Lanes)
+            {
+                b0 = Vector256.LoadAligned(b);
+                b1 = Vector256.LoadAligned(b + Lanes);
+                Add(a, b0, b1, ref c00, ref c01);
+                Add(a + rowStride, b0, b1, ref c10, ref c11);
+                Add(a + twoRows, b0, b1, ref c20, ref c21);
+                Add(a3, b0, b1, ref c30, ref c31);
+                Add(a3 + rowStride, b0, b1, ref c40, ref c41);
+                Add(a3 + twoRows, b0, b1, ref c50, ref c51);
+                b0 = Vector256.LoadAligned(b + (2 * Lanes));
+                b1 = Vector256.LoadAligned(b + (3 * Lanes));
+                Add(a + 1, b0, b1, ref c00, ref c01);
+                Add(a + rowStride + 1, b0, b1, ref c10, ref c11);
+                Add(a + twoRows + 1, b0, b1, ref c20, ref c21);
+                Add(a3 + 1, b0, b1, ref c30, ref c31);
+                Add(a3 + rowStride + 1, b0, b1, ref c40, ref c41);
+                Add(a3 + twoRows + 1, b0, b1, ref c50, ref c51);
+                a += 2;
+                a3 += 2;
+            }
+        }
+        if (depth % 2 != 0)
+        {
+            b0 = Vector256.LoadAligned(b);
+            b1 = Vector256.LoadAligned(b + Lanes);
+            Add(a, b0, b1, ref c00, ref c01);
+            Add(a + rowStride, b0, b1, ref c10, ref c11);
+            Add(a + twoRows, b0, b1, ref c20, ref c21);
+            Add(a3, b0, b1, ref c30, ref c31);
+            Add(a3 + rowStride, b0, b1, ref c40, ref c41);
+            Add(a3 + twoRows, b0, b1, ref c50, ref c51);
         }
         var scale = Vector256.Create(alpha);
         Store(c, c00, c01, scale, accumulate);
@@ -73,17 +108,38 @@ internal static unsafe class GemmTile256
         {
             var x = Vector256.Create(*a);
             c00 = Vector256.FusedMultiplyAdd(x, Vector256.LoadAligned(b), c00);
-            c01 = Vector256.FusedMultiplyAdd(x, Vector256.LoadAligned(b + Vector256<Real>.Count), c01);
+            c01 = Vector256.FusedMultiplyAdd(x, Vector256.LoadAligned(b + Lanes), c01);
             a += stepStride;
-            b += 2 * Vector256<Real>.Count;
+            b += 2 * Lanes;
         }
         Store(c, c00, c01, Vector256.Create(alpha), accumulate);
+    }
+
+    /// <summary>sums += *x times two vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add(Real* x, Vector256<Real> b0, Vector256<Real> b1, ref Vector256<Real> sum0, ref Vector256<Real> sum1)
+    {
+        var all = Vector256.Create(*x);
+        sum0 = Vector256.FusedMultiplyAdd(all, b0, sum0);
+        sum1 = Vector256.FusedMultiplyAdd(all, b1, sum1);
+    }
+
+    /// <summary>A transposed A has long strides, which no hardware foresees; past the end a prefetch does no harm.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Real* Next(Real* a, nint step)
+    {
+        a = (Real*)((byte*)a + step);
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0((byte*)a + (8 * step));
+        }
+        return a;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Real* c, Vector256<Real> sum0, Vector256<Real> sum1, Vector256<Real> scale, bool accumulate)
     {
-        var c1 = c + Vector256<Real>.Count;
+        var c1 = c + Lanes;
         if (accumulate)
         {
             Vector256.FusedMultiplyAdd(scale, sum0, Vector256.Load(c)).Store(c);

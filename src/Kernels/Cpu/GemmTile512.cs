@@ -9,7 +9,9 @@ internal static unsafe class GemmTile512
 {
     public const int Rows = 8;
 
-    public static int Columns => 2 * Vector512<Real>.Count;
+    public static int Columns => 2 * Lanes;
+
+    private static int Lanes => Vector512<Real>.Count;
 
     /// <summary>See <see cref="GemmKernel.Tile"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -23,47 +25,85 @@ internal static unsafe class GemmTile512
         Vector512<Real> c50 = default, c51 = default;
         Vector512<Real> c60 = default, c61 = default;
         Vector512<Real> c70 = default, c71 = default;
-        // Rows are addressed in threes from three pointers: eight pointers would not fit the registers.
+        Vector512<Real> b0, b1;
+        var twoRows = 2 * rowStride;
         var a3 = a + (3 * rowStride);
         var a6 = a + (6 * rowStride);
-        var twoRows = 2 * rowStride;
-        for (var p = 0; p < depth; p++)
+        // One of A's strides is 1 and goes into the instructions; two steps at a time. What is not multiply-adds is what this loop can save.
+        var pairs = b + ((nint)(depth / 2) * 4 * Lanes);
+        if (rowStride == 1)
         {
-            var b0 = Vector512.LoadAligned(b);
-            var b1 = Vector512.LoadAligned(b + Vector512<Real>.Count);
-            var x = Vector512.Create(*a);
-            c00 = Vector512.FusedMultiplyAdd(x, b0, c00);
-            c01 = Vector512.FusedMultiplyAdd(x, b1, c01);
-            x = Vector512.Create(a[rowStride]);
-            c10 = Vector512.FusedMultiplyAdd(x, b0, c10);
-            c11 = Vector512.FusedMultiplyAdd(x, b1, c11);
-            x = Vector512.Create(a[twoRows]);
-            c20 = Vector512.FusedMultiplyAdd(x, b0, c20);
-            c21 = Vector512.FusedMultiplyAdd(x, b1, c21);
-            x = Vector512.Create(*a3);
-            c30 = Vector512.FusedMultiplyAdd(x, b0, c30);
-            c31 = Vector512.FusedMultiplyAdd(x, b1, c31);
-            x = Vector512.Create(a3[rowStride]);
-            c40 = Vector512.FusedMultiplyAdd(x, b0, c40);
-            c41 = Vector512.FusedMultiplyAdd(x, b1, c41);
-            x = Vector512.Create(a3[twoRows]);
-            c50 = Vector512.FusedMultiplyAdd(x, b0, c50);
-            c51 = Vector512.FusedMultiplyAdd(x, b1, c51);
-            x = Vector512.Create(*a6);
-            c60 = Vector512.FusedMultiplyAdd(x, b0, c60);
-            c61 = Vector512.FusedMultiplyAdd(x, b1, c61);
-            x = Vector512.Create(a6[rowStride]);
-            c70 = Vector512.FusedMultiplyAdd(x, b0, c70);
-            c71 = Vector512.FusedMultiplyAdd(x, b1, c71);
-            if (Sse.IsSupported)
+            // In bytes, which the instructions need not scale.
+            var step = stepStride * sizeof(Real);
+            for (; b < pairs; b += 4 * Lanes)
             {
-                // A transposed A has long strides, which no hardware foresees; past the end a prefetch does no harm.
-                Sse.Prefetch0(a + (8 * stepStride));
+                b0 = Vector512.LoadAligned(b);
+                b1 = Vector512.LoadAligned(b + Lanes);
+                Add(a, b0, b1, ref c00, ref c01);
+                Add(a + 1, b0, b1, ref c10, ref c11);
+                Add(a + 2, b0, b1, ref c20, ref c21);
+                Add(a + 3, b0, b1, ref c30, ref c31);
+                Add(a + 4, b0, b1, ref c40, ref c41);
+                Add(a + 5, b0, b1, ref c50, ref c51);
+                Add(a + 6, b0, b1, ref c60, ref c61);
+                Add(a + 7, b0, b1, ref c70, ref c71);
+                a = Next(a, step);
+                b0 = Vector512.LoadAligned(b + (2 * Lanes));
+                b1 = Vector512.LoadAligned(b + (3 * Lanes));
+                Add(a, b0, b1, ref c00, ref c01);
+                Add(a + 1, b0, b1, ref c10, ref c11);
+                Add(a + 2, b0, b1, ref c20, ref c21);
+                Add(a + 3, b0, b1, ref c30, ref c31);
+                Add(a + 4, b0, b1, ref c40, ref c41);
+                Add(a + 5, b0, b1, ref c50, ref c51);
+                Add(a + 6, b0, b1, ref c60, ref c61);
+                Add(a + 7, b0, b1, ref c70, ref c71);
+                a = Next(a, step);
             }
-            a += stepStride;
-            a3 += stepStride;
-            a6 += stepStride;
-            b += 2 * Vector512<Real>.Count;
+            a3 = a + (3 * rowStride);
+            a6 = a + (6 * rowStride);
+        }
+        else
+        {
+            for (; b < pairs; b += 4 * Lanes)
+            {
+                b0 = Vector512.LoadAligned(b);
+                b1 = Vector512.LoadAligned(b + Lanes);
+                Add(a, b0, b1, ref c00, ref c01);
+                Add(a + rowStride, b0, b1, ref c10, ref c11);
+                Add(a + twoRows, b0, b1, ref c20, ref c21);
+                Add(a3, b0, b1, ref c30, ref c31);
+                Add(a3 + rowStride, b0, b1, ref c40, ref c41);
+                Add(a3 + twoRows, b0, b1, ref c50, ref c51);
+                Add(a6, b0, b1, ref c60, ref c61);
+                Add(a6 + rowStride, b0, b1, ref c70, ref c71);
+                b0 = Vector512.LoadAligned(b + (2 * Lanes));
+                b1 = Vector512.LoadAligned(b + (3 * Lanes));
+                Add(a + 1, b0, b1, ref c00, ref c01);
+                Add(a + rowStride + 1, b0, b1, ref c10, ref c11);
+                Add(a + twoRows + 1, b0, b1, ref c20, ref c21);
+                Add(a3 + 1, b0, b1, ref c30, ref c31);
+                Add(a3 + rowStride + 1, b0, b1, ref c40, ref c41);
+                Add(a3 + twoRows + 1, b0, b1, ref c50, ref c51);
+                Add(a6 + 1, b0, b1, ref c60, ref c61);
+                Add(a6 + rowStride + 1, b0, b1, ref c70, ref c71);
+                a += 2;
+                a3 += 2;
+                a6 += 2;
+            }
+        }
+        if (depth % 2 != 0)
+        {
+            b0 = Vector512.LoadAligned(b);
+            b1 = Vector512.LoadAligned(b + Lanes);
+            Add(a, b0, b1, ref c00, ref c01);
+            Add(a + rowStride, b0, b1, ref c10, ref c11);
+            Add(a + twoRows, b0, b1, ref c20, ref c21);
+            Add(a3, b0, b1, ref c30, ref c31);
+            Add(a3 + rowStride, b0, b1, ref c40, ref c41);
+            Add(a3 + twoRows, b0, b1, ref c50, ref c51);
+            Add(a6, b0, b1, ref c60, ref c61);
+            Add(a6 + rowStride, b0, b1, ref c70, ref c71);
         }
         var scale = Vector512.Create(alpha);
         Store(c, c00, c01, scale, accumulate);
@@ -85,17 +125,38 @@ internal static unsafe class GemmTile512
         {
             var x = Vector512.Create(*a);
             c00 = Vector512.FusedMultiplyAdd(x, Vector512.LoadAligned(b), c00);
-            c01 = Vector512.FusedMultiplyAdd(x, Vector512.LoadAligned(b + Vector512<Real>.Count), c01);
+            c01 = Vector512.FusedMultiplyAdd(x, Vector512.LoadAligned(b + Lanes), c01);
             a += stepStride;
-            b += 2 * Vector512<Real>.Count;
+            b += 2 * Lanes;
         }
         Store(c, c00, c01, Vector512.Create(alpha), accumulate);
+    }
+
+    /// <summary>sums += *x times two vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add(Real* x, Vector512<Real> b0, Vector512<Real> b1, ref Vector512<Real> sum0, ref Vector512<Real> sum1)
+    {
+        var all = Vector512.Create(*x);
+        sum0 = Vector512.FusedMultiplyAdd(all, b0, sum0);
+        sum1 = Vector512.FusedMultiplyAdd(all, b1, sum1);
+    }
+
+    /// <summary>A transposed A has long strides, which no hardware foresees; past the end a prefetch does no harm.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Real* Next(Real* a, nint step)
+    {
+        a = (Real*)((byte*)a + step);
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0((byte*)a + (8 * step));
+        }
+        return a;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Real* c, Vector512<Real> sum0, Vector512<Real> sum1, Vector512<Real> scale, bool accumulate)
     {
-        var c1 = c + Vector512<Real>.Count;
+        var c1 = c + Lanes;
         if (accumulate)
         {
             Vector512.FusedMultiplyAdd(scale, sum0, Vector512.Load(c)).Store(c);
