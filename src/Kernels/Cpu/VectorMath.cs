@@ -5,8 +5,9 @@ namespace TinyDpo.Kernels;
 
 /// <summary>
 /// Elementary functions a vector at a time; the scalar forms give the same bits. In single precision they are our own
-/// (VectorMath.Single.cs): fma, add, multiply, divide, compare and integer operations only, so that CUDA C with fmaf and contraction
-/// off computes the same bits (but for a NaN's payload). In double precision exp, log and tanh are System.Math's (VectorMath.Double.cs).
+/// (VectorMath.Single.cs): fma, add, multiply, divide, compare and integer operations only, or one instruction that gives the same bits, so
+/// that CUDA C with fmaf and contraction off computes them too (but for a NaN's payload). In double precision exp, log and tanh are
+/// System.Math's (VectorMath.Double.cs).
 /// The errors stated are the largest over all 2^32 singles against double precision; VectorMathAccuracyTests measures them.
 /// </summary>
 public static partial class VectorMath
