@@ -95,16 +95,12 @@ internal static unsafe class AttentionScratch
     /// <summary>Asks for rows [count, headSize] that will be read soon; a stride apart, no hardware foresees them.</summary>
     public static void Prefetch(StridedRows rows, int count, int headSize)
     {
-        if (!Sse.IsSupported)
-        {
-            return;
-        }
         for (var i = 0; i < count; i++)
         {
             var row = (byte*)rows.At(i, 0);
             for (var b = 0; b < headSize * sizeof(Real); b += 64)
             {
-                Sse.Prefetch1(row + b);
+                Kernels.Prefetch.ToLevel2(row + b);
             }
         }
     }

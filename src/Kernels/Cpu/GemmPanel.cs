@@ -69,7 +69,7 @@ internal static unsafe class GemmPanel
             var panel = panels + ((nint)p * width);
             for (var j = 0; j < whole; j += width, panel += size)
             {
-                Sse.Prefetch0(source + (24 * ld) + j);
+                Prefetch.ToLevel1(source + (24 * ld) + j);
                 CopyRow(source + j, width, panel);
             }
             if (whole < valid)

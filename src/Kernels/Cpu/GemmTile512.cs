@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace TinyDpo.Kernels;
 
@@ -141,15 +140,12 @@ internal static unsafe class GemmTile512
         sum1 = Vector512.FusedMultiplyAdd(all, b1, sum1);
     }
 
-    /// <summary>A transposed A has long strides, which no hardware foresees; past the end a prefetch does no harm.</summary>
+    /// <summary>A transposed A has long strides, which no hardware foresees.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Real* Next(Real* a, nint step)
     {
         a = (Real*)((byte*)a + step);
-        if (Sse.IsSupported)
-        {
-            Sse.Prefetch0((byte*)a + (8 * step));
-        }
+        Prefetch.ToLevel1((byte*)a + (8 * step));
         return a;
     }
 
