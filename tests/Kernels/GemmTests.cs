@@ -129,6 +129,31 @@ public unsafe class GemmTests
     }
 
     [Test]
+    public void WhatIsAskedForAheadIsEveryLineOfTheStripAndLittleMore(
+        [Values] bool alongSteps, [Values(1, 8, 31, 128)] int count, [Values(1, 100, 256, 465)] int depth)
+    {
+        const int line = GemmAhead.Line;
+        var (rows, width) = alongSteps ? (count, depth) : (depth, count);
+        var lines = (width + line - 1) / line;
+        var ld = (lines + 1) * line;
+        // Nothing is read there.
+        var strip = (Real*)4096;
+        var asked = new HashSet<long>();
+        for (var part = 0; GemmAhead.Part(strip, ld, alongSteps, count, depth, part) is { First: not null } ahead; part++)
+        {
+            for (var i = 0; i < GemmAhead.Pairs(depth); i++)
+            {
+                var first = ahead.First - strip + (i * ahead.Stride);
+                asked.Add(first / line);
+                asked.Add((first + ahead.Second) / line);
+            }
+        }
+        var wanted = Enumerable.Range(0, rows).SelectMany(row => Enumerable.Range(0, lines).Select(at => ((long)row * (lines + 1)) + at));
+        Assert.That(asked.IsSupersetOf(wanted));
+        Assert.That(asked, Has.Count.LessThan((rows + line) * lines), "at most to the next multiple of steps");
+    }
+
+    [Test]
     public void ProductsOfSeveralCallersAndInsideABodyDoNotDisturbEachOther()
     {
         var problem = new Problem(40, 80, 90, true, true, false, 0, 1, 3);

@@ -42,7 +42,8 @@ internal static unsafe partial class Gemm
                 PackPanel(block, panel, packedB);
                 for (var row = tile - firstOfPanel; row < end - firstOfPanel; row++)
                 {
-                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, packedA, packedB);
+                    var ahead = AheadInB(block, panel + 1, row - tile + firstOfPanel);
+                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, packedA, packedB, ahead);
                 }
             }
         }
@@ -78,7 +79,8 @@ internal static unsafe partial class Gemm
             {
                 for (var row = tile - first; row < end - first; row++)
                 {
-                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, block.PackedPanel(panel));
+                    var ahead = AheadInA(block, end - first, end - tile, (panel * (end - tile)) + row - tile + first);
+                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, block.PackedPanel(panel), ahead);
                 }
             }
         }
@@ -122,7 +124,8 @@ internal static unsafe partial class Gemm
             for (var tile = first; tile < last; tile++)
             {
                 var packedA = ownTiles == null ? null : ownTiles + ((nint)(tile - first) * block.TileRows * block.Depth);
-                ComputeTile(block, tile * block.TileRows, panel * block.TileColumns, packedA, packedB);
+                var ahead = AheadInA(block, first + block.RowTilesPerItem, block.RowTilesPerItem, (panel * (last - first)) + tile - first);
+                ComputeTile(block, tile * block.TileRows, panel * block.TileColumns, packedA, packedB, ahead);
             }
         }
     }
@@ -134,8 +137,24 @@ internal static unsafe partial class Gemm
         GemmPanel.CopyToTiles(block.A + row, block.Lda, block.Depth, Math.Min(last * block.TileRows, block.M) - row, block.TileRows, target);
     }
 
+    /// <summary>A part of the rows of A that <paramref name="tiles"/> row tiles from <paramref name="firstTile"/> on will read.</summary>
+    private static GemmAhead AheadInA(in Block block, int firstTile, int tiles, int part)
+    {
+        var row = firstTile * block.TileRows;
+        var rows = Math.Min(tiles * block.TileRows, block.M - row);
+        return GemmAhead.Part(block.A + (row * (block.TransA ? 1 : block.Lda)), block.Lda, !block.TransA, rows, block.Depth, part);
+    }
+
+    /// <summary>A part of what a panel of B will be packed from.</summary>
+    private static GemmAhead AheadInB(in Block block, int panel, int part)
+    {
+        var column = panel * block.TileColumns;
+        var columns = Math.Min(block.TileColumns, block.N - column);
+        return GemmAhead.Part(block.B + (column * (block.TransB ? block.Ldb : 1)), block.Ldb, block.TransB, columns, block.Depth, part);
+    }
+
     [SkipLocalsInit]
-    private static void ComputeTile(in Block block, int row, int column, Real* packedA, Real* packedB)
+    private static void ComputeTile(in Block block, int row, int column, Real* packedA, Real* packedB, in GemmAhead ahead)
     {
         var rows = Math.Min(block.TileRows, block.M - row);
         var columns = Math.Min(block.TileColumns, block.N - column);
@@ -151,7 +170,7 @@ internal static unsafe partial class Gemm
         var c = block.C + (row * block.Ldc) + column;
         if (rows == block.TileRows && columns == block.TileColumns)
         {
-            block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, c, block.Ldc);
+            block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, c, block.Ldc, ahead);
             return;
         }
         var whole = stackalloc Real[block.TileRows * block.TileColumns];
@@ -160,7 +179,7 @@ internal static unsafe partial class Gemm
         {
             CopyRows(c, block.Ldc, part, block.TileColumns, rows, columns);
         }
-        block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, whole, block.TileColumns);
+        block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, whole, block.TileColumns, ahead);
         CopyRows(part, block.TileColumns, c, block.Ldc, rows, columns);
     }
 
@@ -175,7 +194,7 @@ internal static unsafe partial class Gemm
     /// <summary>A product, or one block of k and of columns of it; A, B and C point at its first element.</summary>
     private struct Block
     {
-        public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, void> Tile;
+        public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, in GemmAhead, void> Tile;
         public int TileRows;
         public int TileColumns;
         public bool TransA;

@@ -14,7 +14,7 @@ internal static unsafe class GemmTile256
 
     /// <summary>See <see cref="GemmKernel.Tile"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc)
+    public static void Multiply(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, in GemmAhead ahead)
     {
         Vector256<Real> c00 = default, c01 = default;
         Vector256<Real> c10 = default, c11 = default;
@@ -27,55 +27,64 @@ internal static unsafe class GemmTile256
         var a3 = a + (3 * rowStride);
         // One of A's strides is 1 and goes into the instructions; two steps at a time. What is not multiply-adds is what this loop can save.
         var pairs = b + ((nint)(depth / 2) * 4 * Lanes);
+        var requests = new GemmRequests(c, ldc, Lanes, b, ahead);
         if (rowStride == 1)
         {
             // In bytes, which the instructions need not scale.
             var step = stepStride * sizeof(Real);
-            for (; b < pairs; b += 4 * Lanes)
+            while (b < pairs)
             {
-                b0 = Vector256.LoadAligned(b);
-                b1 = Vector256.LoadAligned(b + Lanes);
-                Add(a, b0, b1, ref c00, ref c01);
-                Add(a + 1, b0, b1, ref c10, ref c11);
-                Add(a + 2, b0, b1, ref c20, ref c21);
-                Add(a + 3, b0, b1, ref c30, ref c31);
-                Add(a + 4, b0, b1, ref c40, ref c41);
-                Add(a + 5, b0, b1, ref c50, ref c51);
-                a = Next(a, step);
-                b0 = Vector256.LoadAligned(b + (2 * Lanes));
-                b1 = Vector256.LoadAligned(b + (3 * Lanes));
-                Add(a, b0, b1, ref c00, ref c01);
-                Add(a + 1, b0, b1, ref c10, ref c11);
-                Add(a + 2, b0, b1, ref c20, ref c21);
-                Add(a + 3, b0, b1, ref c30, ref c31);
-                Add(a + 4, b0, b1, ref c40, ref c41);
-                Add(a + 5, b0, b1, ref c50, ref c51);
-                a = Next(a, step);
+                requests.Next();
+                for (var end = GemmRequests.End(b, 2 * Lanes, pairs); b < end; b += 4 * Lanes)
+                {
+                    b0 = Vector256.LoadAligned(b);
+                    b1 = Vector256.LoadAligned(b + Lanes);
+                    Add(a, b0, b1, ref c00, ref c01);
+                    Add(a + 1, b0, b1, ref c10, ref c11);
+                    Add(a + 2, b0, b1, ref c20, ref c21);
+                    Add(a + 3, b0, b1, ref c30, ref c31);
+                    Add(a + 4, b0, b1, ref c40, ref c41);
+                    Add(a + 5, b0, b1, ref c50, ref c51);
+                    a = Next(a, step);
+                    b0 = Vector256.LoadAligned(b + (2 * Lanes));
+                    b1 = Vector256.LoadAligned(b + (3 * Lanes));
+                    Add(a, b0, b1, ref c00, ref c01);
+                    Add(a + 1, b0, b1, ref c10, ref c11);
+                    Add(a + 2, b0, b1, ref c20, ref c21);
+                    Add(a + 3, b0, b1, ref c30, ref c31);
+                    Add(a + 4, b0, b1, ref c40, ref c41);
+                    Add(a + 5, b0, b1, ref c50, ref c51);
+                    a = Next(a, step);
+                }
             }
             a3 = a + (3 * rowStride);
         }
         else
         {
-            for (; b < pairs; b += 4 * Lanes)
+            while (b < pairs)
             {
-                b0 = Vector256.LoadAligned(b);
-                b1 = Vector256.LoadAligned(b + Lanes);
-                Add(a, b0, b1, ref c00, ref c01);
-                Add(a + rowStride, b0, b1, ref c10, ref c11);
-                Add(a + twoRows, b0, b1, ref c20, ref c21);
-                Add(a3, b0, b1, ref c30, ref c31);
-                Add(a3 + rowStride, b0, b1, ref c40, ref c41);
-                Add(a3 + twoRows, b0, b1, ref c50, ref c51);
-                b0 = Vector256.LoadAligned(b + (2 * Lanes));
-                b1 = Vector256.LoadAligned(b + (3 * Lanes));
-                Add(a + 1, b0, b1, ref c00, ref c01);
-                Add(a + rowStride + 1, b0, b1, ref c10, ref c11);
-                Add(a + twoRows + 1, b0, b1, ref c20, ref c21);
-                Add(a3 + 1, b0, b1, ref c30, ref c31);
-                Add(a3 + rowStride + 1, b0, b1, ref c40, ref c41);
-                Add(a3 + twoRows + 1, b0, b1, ref c50, ref c51);
-                a += 2;
-                a3 += 2;
+                requests.Next();
+                for (var end = GemmRequests.End(b, 2 * Lanes, pairs); b < end; b += 4 * Lanes)
+                {
+                    b0 = Vector256.LoadAligned(b);
+                    b1 = Vector256.LoadAligned(b + Lanes);
+                    Add(a, b0, b1, ref c00, ref c01);
+                    Add(a + rowStride, b0, b1, ref c10, ref c11);
+                    Add(a + twoRows, b0, b1, ref c20, ref c21);
+                    Add(a3, b0, b1, ref c30, ref c31);
+                    Add(a3 + rowStride, b0, b1, ref c40, ref c41);
+                    Add(a3 + twoRows, b0, b1, ref c50, ref c51);
+                    b0 = Vector256.LoadAligned(b + (2 * Lanes));
+                    b1 = Vector256.LoadAligned(b + (3 * Lanes));
+                    Add(a + 1, b0, b1, ref c00, ref c01);
+                    Add(a + rowStride + 1, b0, b1, ref c10, ref c11);
+                    Add(a + twoRows + 1, b0, b1, ref c20, ref c21);
+                    Add(a3 + 1, b0, b1, ref c30, ref c31);
+                    Add(a3 + rowStride + 1, b0, b1, ref c40, ref c41);
+                    Add(a3 + twoRows + 1, b0, b1, ref c50, ref c51);
+                    a += 2;
+                    a3 += 2;
+                }
             }
         }
         if (depth % 2 != 0)
@@ -100,7 +109,7 @@ internal static unsafe class GemmTile256
 
     /// <summary>The same for a tile of one row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void MultiplyRow(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc)
+    public static void MultiplyRow(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, in GemmAhead ahead)
     {
         Vector256<Real> c00 = default, c01 = default;
         for (var p = 0; p < depth; p++)
