@@ -114,6 +114,33 @@ public unsafe class GemmTests
         }
     }
 
+    /// <summary>Whole tiles and edges, several blocks of the sum, one row, no terms; each way in which products are shared out.</summary>
+    [TestCase(70, 100, 90)]
+    [TestCase(67, 45, 1130)]
+    [TestCase(3, 70, 600)]
+    [TestCase(1, 8200, 33)]
+    [TestCase(20, 40, 0)]
+    public void AnAddendIsAddedLast(int m, int n, int k)
+    {
+        foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
+        {
+            var problem = new Problem(m, n, k, transA, transB, false, 3, (Real)0.5, 1);
+            var addend = (problem with { Seed = 9 }).Reference();
+            var expected = problem.Reference();
+            for (var i = 0; i < expected.Length; i++)
+            {
+                expected[i] += i % (n + 3) < n ? addend[i] : 0;
+            }
+            foreach (var kernel in Kernels)
+            {
+                foreach (var team in teams)
+                {
+                    Assert.That(HaveSameBits((problem with { Kernel = kernel, Addend = addend }).Multiply(team), expected));
+                }
+            }
+        }
+    }
+
     [Test]
     public void ANewProductDoesNotReadC()
     {
@@ -205,6 +232,8 @@ public unsafe class GemmTests
 
         public Real[] C { get; init; } = Random(Seed, 2, M * (N + Padding));
 
+        public Real[] Addend { get; init; } = [];
+
         public GemmKernel Kernel { get; init; } = GemmKernel.Best;
 
         public int Team { get; init; }
@@ -216,9 +245,9 @@ public unsafe class GemmTests
         public Real[] Multiply(WorkerTeam team)
         {
             var result = C.ToArray();
-            fixed (Real* a = A, b = B, c = result)
+            fixed (Real* a = A, b = B, c = result, addend = Addend)
             {
-                Gemm.Multiply(Kernel, team, TransA, TransB, M, N, K, Alpha, a, Lda, b, Ldb, Accumulate, c, N + Padding);
+                Gemm.Multiply(Kernel, team, TransA, TransB, M, N, K, Alpha, a, Lda, b, Ldb, Accumulate, c, N + Padding, addend);
             }
             return result;
         }

@@ -145,6 +145,15 @@ public static class OpTable
                 Build = static (_, x) => Linear(x[0], x[1], x[2]),
                 Reference = x => [.. MatMulTransposed(x[0], x[1], tokens, inputs, outputs).Select((v, i) => v + x[2][i % outputs])],
             };
+            yield return new OpRow
+            {
+                Name = $"linear with residual {tokens} x {inputs} -> {outputs}",
+                Op = nameof(LinearOp),
+                Inputs = [.. shapes[..2], Shape.Matrix(tokens, outputs)],
+                Terms = Math.Max(inputs, tokens),
+                Build = static (_, x) => Linear(x[0], x[1], residual: x[2]),
+                Reference = x => [.. MatMulTransposed(x[0], x[1], tokens, inputs, outputs).Select((v, i) => v + x[2][i])],
+            };
         }
     }
 

@@ -4,9 +4,12 @@ public partial interface IBackend
 {
     /// <summary>
     /// c [m, n] = alpha op(a) op(b), or c + that. op(a) is [m, k]: a is stored [m, k], or [k, m] when <paramref name="transA"/>; likewise b
-    /// is [k, n], or [n, k] when <paramref name="transB"/>.
+    /// is [k, n], or [n, k] when <paramref name="transB"/>. Not accumulating, it may add another matrix, <paramref name="addend"/> [m, n], when
+    /// all else is summed.
     /// </summary>
-    void Gemm(bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c);
+    void Gemm(
+        bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,
+        DeviceBuffer? addend = null);
 
     /// <summary>y [rows, columns] += bias [columns], in place.</summary>
     void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns);

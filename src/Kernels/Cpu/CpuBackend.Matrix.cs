@@ -4,13 +4,17 @@ namespace TinyDpo.Kernels;
 
 public sealed unsafe partial class CpuBackend
 {
-    public void Gemm(bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c)
+    public void Gemm(
+        bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,
+        DeviceBuffer? addend)
     {
         RequireLength(a, (long)m * k);
         RequireLength(b, (long)k * n);
         RequireLength(c, (long)m * n);
+        DeviceMemory.RequireAddend(addend, m, n, accumulate);
         Kernels.Gemm.Multiply(
-            _team, transA, transB, m, n, k, alpha, Data(a), transA ? m : k, Data(b), transB ? k : n, accumulate, Data(c), n);
+            _team, transA, transB, m, n, k, alpha, Data(a), transA ? m : k, Data(b), transB ? k : n, accumulate, Data(c), n,
+            addend is null ? null : Data(addend));
     }
 
     public void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns)

@@ -170,7 +170,7 @@ internal static unsafe partial class Gemm
         var c = block.C + (row * block.Ldc) + column;
         if (rows == block.TileRows && columns == block.TileColumns)
         {
-            block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, c, block.Ldc, ahead);
+            block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, c, block.Ldc, block.ToAddend, ahead);
             return;
         }
         var whole = stackalloc Real[block.TileRows * block.TileColumns];
@@ -179,8 +179,15 @@ internal static unsafe partial class Gemm
         {
             CopyRows(c, block.Ldc, part, block.TileColumns, rows, columns);
         }
-        block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, whole, block.TileColumns, ahead);
+        block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, whole, block.TileColumns, 0, ahead);
         CopyRows(part, block.TileColumns, c, block.Ldc, rows, columns);
+        for (var i = 0; block.ToAddend != 0 && i < rows; i++, c += block.Ldc)
+        {
+            for (var j = 0; j < columns; j++)
+            {
+                c[j] += c[j + block.ToAddend];
+            }
+        }
     }
 
     private static void CopyRows(Real* source, nint sourceLd, Real* target, nint targetLd, int rows, int columns)
@@ -194,12 +201,13 @@ internal static unsafe partial class Gemm
     /// <summary>A product, or one block of k and of columns of it; A, B and C point at its first element.</summary>
     private struct Block
     {
-        public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, in GemmAhead, void> Tile;
+        public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> Tile;
         public int TileRows;
         public int TileColumns;
         public bool TransA;
         public bool TransB;
         public int M;
+        public int K;
         public int N;
         public int Depth;
         public Real* A;
@@ -210,6 +218,10 @@ internal static unsafe partial class Gemm
         public nint Ldc;
         public Real Alpha;
         public bool Accumulate;
+
+        /// <summary>Elements from C to the addend; 0 for none.</summary>
+        public nint ToAddend;
+
         public bool PacksTilesOfA;
         public Real* PackedB;
         public int Panels;
@@ -227,6 +239,8 @@ internal static unsafe partial class Gemm
             block.B += TransB ? (j * Ldb) + p : (p * Ldb) + j;
             block.C += j;
             block.Accumulate |= p > 0;
+            // It comes last.
+            block.ToAddend = p + depth == K ? ToAddend : 0;
             block.Depth = depth;
             block.N = columns;
             block.Panels = Tiles(columns, TileColumns);

@@ -63,14 +63,15 @@ internal static unsafe partial class Gemm
     /// C = alpha op(A) op(B), or C += when <paramref name="accumulate"/> (else C is not read). op(A) is [m, k]: a[i * lda + p], or
     /// a[p * lda + i] when <paramref name="transA"/>; op(B) is [k, n]: b[p * ldb + j], or b[j * ldb + p] when
     /// <paramref name="transB"/>; C is [m, n] with row stride ldc. Sizes may be 0; k = 0 gives C = 0, or leaves it when accumulating.
+    /// An <paramref name="addend"/>, if any, lies as C does, and is added last: the bits are those of a sum of two matrices.
     /// </summary>
     public static void Multiply(WorkerTeam team, bool transA, bool transB, int m, int n, int k, Real alpha, Real* a, int lda, Real* b, int ldb,
-        bool accumulate, Real* c, int ldc) =>
-        Multiply(GemmKernel.Best, team, transA, transB, m, n, k, alpha, a, lda, b, ldb, accumulate, c, ldc);
+        bool accumulate, Real* c, int ldc, Real* addend = null) =>
+        Multiply(GemmKernel.Best, team, transA, transB, m, n, k, alpha, a, lda, b, ldb, accumulate, c, ldc, addend);
 
     /// <summary>The same with a chosen micro-kernel.</summary>
     public static void Multiply(GemmKernel kernel, WorkerTeam team, bool transA, bool transB, int m, int n, int k, Real alpha, Real* a, int lda,
-        Real* b, int ldb, bool accumulate, Real* c, int ldc)
+        Real* b, int ldb, bool accumulate, Real* c, int ldc, Real* addend = null)
     {
         if (m <= 0 || n <= 0)
         {
@@ -78,9 +79,17 @@ internal static unsafe partial class Gemm
         }
         if (k <= 0)
         {
-            for (var i = 0; i < m && !accumulate; i++)
+            for (nint i = 0; i < m; i++)
             {
-                new Span<Real>(c + ((nint)i * ldc), n).Clear();
+                var row = new Span<Real>(c + (i * ldc), n);
+                if (addend != null)
+                {
+                    new Span<Real>(addend + (i * ldc), n).CopyTo(row);
+                }
+                else if (!accumulate)
+                {
+                    row.Clear();
+                }
             }
             return;
         }
@@ -102,11 +111,13 @@ internal static unsafe partial class Gemm
             Ldc = ldc,
             Alpha = alpha,
             Accumulate = accumulate,
+            ToAddend = addend == null ? 0 : (nint)(addend - c),
             M = m,
+            K = k,
             RowTiles = Tiles(m, kernel.Rows),
         };
         var packsA = m >= kernel.Rows && PaysToPackA(transA, lda, Tiles(n, kernel.Columns));
-        var byDepth = transA && !transB && m >= kernel.Rows && threads > 1 && k > depthBlock
+        var byDepth = transA && !transB && addend == null && m >= kernel.Rows && threads > 1 && k > depthBlock
             && (long)n * depthBlock <= MaxResident && (long)m * n * (Tiles(k, depthBlock) - 1) <= MaxSums;
         if (byDepth)
         {

@@ -45,9 +45,9 @@ internal readonly unsafe struct GemmAhead(Real* first, nint stride, nint second)
     public static int Pairs(int depth) => (depth + StepsAPair - 1) / StepsAPair;
 }
 
-/// <summary>A tile's requests while it computes: a row of C, which it will write, and a pair of lines of what comes after it, each
+/// <summary>A tile's requests while it computes: a row of C, which it will write, and of the addend, and a pair of lines of what comes after it, each
 /// <see cref="GemmAhead.StepsAPair"/> steps.</summary>
-internal unsafe struct GemmRequests(Real* c, nint ldc, int lanes, Real* elsewhere, in GemmAhead ahead)
+internal unsafe struct GemmRequests(Real* c, nint ldc, nint toAddend, int lanes, Real* elsewhere, in GemmAhead ahead)
 {
     private readonly nint stride = ahead.Stride;
     private readonly nint second = ahead.Second;
@@ -60,6 +60,8 @@ internal unsafe struct GemmRequests(Real* c, nint ldc, int lanes, Real* elsewher
     {
         Prefetch.ToLevel1(c);
         Prefetch.ToLevel1(c + lanes);
+        Prefetch.ToLevel1(c + toAddend);
+        Prefetch.ToLevel1(c + toAddend + lanes);
         c += ldc;
         Prefetch.ToLevel2(next);
         Prefetch.ToLevel2(next + second);

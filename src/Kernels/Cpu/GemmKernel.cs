@@ -11,7 +11,7 @@ internal sealed unsafe class GemmKernel
     private readonly GemmKernel? oneRow;
 
     private GemmKernel(
-        int rows, int columns, delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, in GemmAhead, void> tile, GemmKernel? oneRow = null)
+        int rows, int columns, delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> tile, GemmKernel? oneRow = null)
     {
         Rows = rows;
         Columns = columns;
@@ -33,11 +33,11 @@ internal sealed unsafe class GemmKernel
     public int Columns { get; }
 
     /// <summary>
-    /// (depth, a, rowStride, stepStride, b, alpha, accumulate, c, ldc, ahead): each element is acc = fma(a, b, acc) from 0 over ascending p, then
-    /// alpha * acc, or fma(alpha, acc, c) when accumulating. Element (i, p) of A is a[i * rowStride + p * stepStride];
+    /// (depth, a, rowStride, stepStride, b, alpha, accumulate, c, ldc, toAddend, ahead): each element is acc = fma(a, b, acc) from 0 over ascending p, then
+    /// alpha * acc, or fma(alpha, acc, c) when accumulating, plus c[toAddend] unless that is 0. Element (i, p) of A is a[i * rowStride + p * stepStride];
     /// b is a packed panel [depth, Columns] aligned to 64 bytes.
     /// </summary>
-    public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, in GemmAhead, void> Tile { get; }
+    public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> Tile { get; }
 
     /// <summary>The micro-kernel of this width for a product of m rows.</summary>
     public GemmKernel ForRows(int m) => m <= FewRows && oneRow is not null ? oneRow : this;

@@ -14,7 +14,8 @@ internal static unsafe class GemmTile256
 
     /// <summary>See <see cref="GemmKernel.Tile"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, in GemmAhead ahead)
+    public static void Multiply(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, nint toAddend,
+        in GemmAhead ahead)
     {
         Vector256<Real> c00 = default, c01 = default;
         Vector256<Real> c10 = default, c11 = default;
@@ -27,7 +28,7 @@ internal static unsafe class GemmTile256
         var a3 = a + (3 * rowStride);
         // One of A's strides is 1 and goes into the instructions; two steps at a time. What is not multiply-adds is what this loop can save.
         var pairs = b + ((nint)(depth / 2) * 4 * Lanes);
-        var requests = new GemmRequests(c, ldc, Lanes, b, ahead);
+        var requests = new GemmRequests(c, ldc, toAddend, Lanes, b, ahead);
         if (rowStride == 1)
         {
             // In bytes, which the instructions need not scale.
@@ -99,17 +100,18 @@ internal static unsafe class GemmTile256
             Add(a3 + twoRows, b0, b1, ref c50, ref c51);
         }
         var scale = Vector256.Create(alpha);
-        Store(c, c00, c01, scale, accumulate);
-        Store(c + ldc, c10, c11, scale, accumulate);
-        Store(c + (2 * ldc), c20, c21, scale, accumulate);
-        Store(c + (3 * ldc), c30, c31, scale, accumulate);
-        Store(c + (4 * ldc), c40, c41, scale, accumulate);
-        Store(c + (5 * ldc), c50, c51, scale, accumulate);
+        Store(c, c00, c01, scale, accumulate, toAddend);
+        Store(c + ldc, c10, c11, scale, accumulate, toAddend);
+        Store(c + (2 * ldc), c20, c21, scale, accumulate, toAddend);
+        Store(c + (3 * ldc), c30, c31, scale, accumulate, toAddend);
+        Store(c + (4 * ldc), c40, c41, scale, accumulate, toAddend);
+        Store(c + (5 * ldc), c50, c51, scale, accumulate, toAddend);
     }
 
     /// <summary>The same for a tile of one row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void MultiplyRow(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, in GemmAhead ahead)
+    public static void MultiplyRow(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, nint toAddend,
+        in GemmAhead ahead)
     {
         Vector256<Real> c00 = default, c01 = default;
         for (var p = 0; p < depth; p++)
@@ -120,7 +122,7 @@ internal static unsafe class GemmTile256
             a += stepStride;
             b += 2 * Lanes;
         }
-        Store(c, c00, c01, Vector256.Create(alpha), accumulate);
+        Store(c, c00, c01, Vector256.Create(alpha), accumulate, toAddend);
     }
 
     /// <summary>sums += *x times two vectors.</summary>
@@ -142,18 +144,17 @@ internal static unsafe class GemmTile256
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(Real* c, Vector256<Real> sum0, Vector256<Real> sum1, Vector256<Real> scale, bool accumulate)
+    private static void Store(Real* c, Vector256<Real> sum0, Vector256<Real> sum1, Vector256<Real> scale, bool accumulate, nint toAddend)
     {
         var c1 = c + Lanes;
-        if (accumulate)
+        var value0 = accumulate ? Vector256.FusedMultiplyAdd(scale, sum0, Vector256.Load(c)) : scale * sum0;
+        var value1 = accumulate ? Vector256.FusedMultiplyAdd(scale, sum1, Vector256.Load(c1)) : scale * sum1;
+        if (toAddend != 0)
         {
-            Vector256.FusedMultiplyAdd(scale, sum0, Vector256.Load(c)).Store(c);
-            Vector256.FusedMultiplyAdd(scale, sum1, Vector256.Load(c1)).Store(c1);
+            value0 += Vector256.Load(c + toAddend);
+            value1 += Vector256.Load(c1 + toAddend);
         }
-        else
-        {
-            (scale * sum0).Store(c);
-            (scale * sum1).Store(c1);
-        }
+        value0.Store(c);
+        value1.Store(c1);
     }
 }

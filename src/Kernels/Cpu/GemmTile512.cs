@@ -14,7 +14,8 @@ internal static unsafe class GemmTile512
 
     /// <summary>See <see cref="GemmKernel.Tile"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Multiply(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, in GemmAhead ahead)
+    public static void Multiply(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, nint toAddend,
+        in GemmAhead ahead)
     {
         Vector512<Real> c00 = default, c01 = default;
         Vector512<Real> c10 = default, c11 = default;
@@ -30,7 +31,7 @@ internal static unsafe class GemmTile512
         var a6 = a + (6 * rowStride);
         // One of A's strides is 1 and goes into the instructions; two steps at a time. What is not multiply-adds is what this loop can save.
         var pairs = b + ((nint)(depth / 2) * 4 * Lanes);
-        var requests = new GemmRequests(c, ldc, Lanes, b, ahead);
+        var requests = new GemmRequests(c, ldc, toAddend, Lanes, b, ahead);
         if (rowStride == 1)
         {
             // In bytes, which the instructions need not scale.
@@ -114,19 +115,20 @@ internal static unsafe class GemmTile512
             Add(a6 + rowStride, b0, b1, ref c70, ref c71);
         }
         var scale = Vector512.Create(alpha);
-        Store(c, c00, c01, scale, accumulate);
-        Store(c + ldc, c10, c11, scale, accumulate);
-        Store(c + (2 * ldc), c20, c21, scale, accumulate);
-        Store(c + (3 * ldc), c30, c31, scale, accumulate);
-        Store(c + (4 * ldc), c40, c41, scale, accumulate);
-        Store(c + (5 * ldc), c50, c51, scale, accumulate);
-        Store(c + (6 * ldc), c60, c61, scale, accumulate);
-        Store(c + (7 * ldc), c70, c71, scale, accumulate);
+        Store(c, c00, c01, scale, accumulate, toAddend);
+        Store(c + ldc, c10, c11, scale, accumulate, toAddend);
+        Store(c + (2 * ldc), c20, c21, scale, accumulate, toAddend);
+        Store(c + (3 * ldc), c30, c31, scale, accumulate, toAddend);
+        Store(c + (4 * ldc), c40, c41, scale, accumulate, toAddend);
+        Store(c + (5 * ldc), c50, c51, scale, accumulate, toAddend);
+        Store(c + (6 * ldc), c60, c61, scale, accumulate, toAddend);
+        Store(c + (7 * ldc), c70, c71, scale, accumulate, toAddend);
     }
 
     /// <summary>The same for a tile of one row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void MultiplyRow(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, in GemmAhead ahead)
+    public static void MultiplyRow(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, nint toAddend,
+        in GemmAhead ahead)
     {
         Vector512<Real> c00 = default, c01 = default;
         for (var p = 0; p < depth; p++)
@@ -137,7 +139,7 @@ internal static unsafe class GemmTile512
             a += stepStride;
             b += 2 * Lanes;
         }
-        Store(c, c00, c01, Vector512.Create(alpha), accumulate);
+        Store(c, c00, c01, Vector512.Create(alpha), accumulate, toAddend);
     }
 
     /// <summary>sums += *x times two vectors.</summary>
@@ -159,18 +161,17 @@ internal static unsafe class GemmTile512
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(Real* c, Vector512<Real> sum0, Vector512<Real> sum1, Vector512<Real> scale, bool accumulate)
+    private static void Store(Real* c, Vector512<Real> sum0, Vector512<Real> sum1, Vector512<Real> scale, bool accumulate, nint toAddend)
     {
         var c1 = c + Lanes;
-        if (accumulate)
+        var value0 = accumulate ? Vector512.FusedMultiplyAdd(scale, sum0, Vector512.Load(c)) : scale * sum0;
+        var value1 = accumulate ? Vector512.FusedMultiplyAdd(scale, sum1, Vector512.Load(c1)) : scale * sum1;
+        if (toAddend != 0)
         {
-            Vector512.FusedMultiplyAdd(scale, sum0, Vector512.Load(c)).Store(c);
-            Vector512.FusedMultiplyAdd(scale, sum1, Vector512.Load(c1)).Store(c1);
+            value0 += Vector512.Load(c + toAddend);
+            value1 += Vector512.Load(c1 + toAddend);
         }
-        else
-        {
-            (scale * sum0).Store(c);
-            (scale * sum1).Store(c1);
-        }
+        value0.Store(c);
+        value1.Store(c1);
     }
 }

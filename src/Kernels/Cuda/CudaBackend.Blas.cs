@@ -35,11 +35,19 @@ public sealed unsafe partial class CudaBackend
     }
 
     // cuBLAS is column-major, where our row-major C [m, n] is C^T [n, m] = op(b)^T op(a)^T: the operands change places, each keeps its flag.
-    public void Gemm(bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c)
+    public void Gemm(
+        bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,
+        DeviceBuffer? addend)
     {
         RequireLength(a, (long)m * k);
         RequireLength(b, (long)k * n);
         RequireLength(c, (long)m * n);
+        DeviceMemory.RequireAddend(addend, m, n, accumulate);
+        if (addend is not null)
+        {
+            Copy(addend.Slice(0, m * n), c.Slice(0, m * n));
+            accumulate = true;
+        }
         if (m == 0 || n == 0)
         {
             return;

@@ -82,7 +82,8 @@ public sealed partial class DryBackend
     }
 
     public void Gemm(
-        bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c)
+        bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,
+        DeviceBuffer? addend)
     {
     }
 

@@ -2,10 +2,12 @@ namespace TinyDpo.Kernels;
 
 public sealed partial class MeasuredBackend
 {
-    public void Gemm(bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c)
+    public void Gemm(
+        bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,
+        DeviceBuffer? addend)
     {
-        using var call = Measure(GemmName(transA, transB), (m, n, k), 2.0 * m * n * k, Moved(((double)m * k) + ((double)k * n) + (Written(accumulate) * m * n)));
-        inner.Gemm(transA, transB, m, n, k, alpha, a, b, accumulate, c);
+        using var call = Measure(GemmName(transA, transB), (m, n, k), 2.0 * m * n * k, Moved(((double)m * k) + ((double)k * n) + (Written(accumulate || addend is not null) * m * n)));
+        inner.Gemm(transA, transB, m, n, k, alpha, a, b, accumulate, c, addend);
     }
 
     internal static string GemmName(bool transA, bool transB) => $"Gemm A{(transA ? "^T" : "")} B{(transB ? "^T" : "")}";

@@ -20,10 +20,12 @@ public sealed class BufferPool(Func<nuint, nint> allocate, Action<nint> free) : 
     /// <summary>Whether there are blocks that nobody uses.</summary>
     public bool HasFree => _free.Values.Any(static blocks => blocks.Count > 0);
 
-    public (nint Address, nuint Capacity) Take(nuint bytes)
+    /// <param name="bytes">How many are needed.</param>
+    /// <param name="ownClass">No larger block will do: for what is kept so long that its slack would be missed.</param>
+    public (nint Address, nuint Capacity) Take(nuint bytes, bool ownClass)
     {
         var capacity = SizeClass(bytes);
-        for (var fit = capacity; fit <= 2 * capacity; fit = SizeClass(fit + 1))
+        for (var fit = capacity; fit <= (ownClass ? capacity : 2 * capacity); fit = SizeClass(fit + 1))
         {
             if (_free.TryGetValue(fit, out var blocks) && blocks.TryPop(out var free))
             {

@@ -34,6 +34,19 @@ public abstract class DeviceMemory
         : _address;
 
     /// <exception cref="ArgumentException">The buffer is shorter than a kernel needs.</exception>
+    /// <summary>The addend of a product, if there is one, is as large as the result [m, n], and takes the place of its old values.</summary>
+    internal static void RequireAddend(DeviceMemory? addend, int m, int n, bool accumulate)
+    {
+        if (addend is not null)
+        {
+            RequireLength(addend, (long)m * n);
+            if (accumulate)
+            {
+                throw new ArgumentException("a product that accumulates takes no addend");
+            }
+        }
+    }
+
     internal static void RequireLength(DeviceMemory buffer, long length)
     {
         if (buffer.Length < length)

@@ -27,7 +27,7 @@ public sealed class DeviceMemoryManager(BufferPool pool, IMemoryObserver? observ
     public DeviceBuffer Rent(int length)
     {
         var scope = RequireScope();
-        var buffer = Allocate(length);
+        var buffer = Numbers(length, ownClass: false);
         scope.Own(buffer);
         return buffer;
     }
@@ -36,21 +36,14 @@ public sealed class DeviceMemoryManager(BufferPool pool, IMemoryObserver? observ
     public IndexBuffer RentIndex(int length)
     {
         var scope = RequireScope();
-        var (address, capacity) = Take(length, sizeof(int));
+        var (address, capacity) = Take(length, sizeof(int), ownClass: false);
         var buffer = new IndexBuffer(address, length, capacity);
         scope.Own(buffer);
         return buffer;
     }
 
     /// <summary>Uninitialised numbers that live until <see cref="Return"/>, or as long as the backend.</summary>
-    public DeviceBuffer Allocate(int length)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(length);
-        var (address, capacity) = Take(length, sizeof(Real));
-        var buffer = new DeviceBuffer(address, length, capacity);
-        Poison?.Invoke(buffer);
-        return buffer;
-    }
+    public DeviceBuffer Allocate(int length) => Numbers(length, ownClass: true);
 
     /// <summary>Gives a buffer back before its time; a second call does nothing. Views own nothing and are ignored.</summary>
     public void Return(DeviceMemory memory)
@@ -68,9 +61,18 @@ public sealed class DeviceMemoryManager(BufferPool pool, IMemoryObserver? observ
 
     public void Dispose() => pool.Dispose();
 
-    private (nint Address, nuint Capacity) Take(int length, int elementBytes)
+    private DeviceBuffer Numbers(int length, bool ownClass)
     {
-        var block = pool.Take((nuint)length * (nuint)elementBytes);
+        ArgumentOutOfRangeException.ThrowIfNegative(length);
+        var (address, capacity) = Take(length, sizeof(Real), ownClass);
+        var buffer = new DeviceBuffer(address, length, capacity);
+        Poison?.Invoke(buffer);
+        return buffer;
+    }
+
+    private (nint Address, nuint Capacity) Take(int length, int elementBytes, bool ownClass)
+    {
+        var block = pool.Take((nuint)length * (nuint)elementBytes, ownClass);
         observer?.Rented(block.Address, (long)length * elementBytes);
         Outstanding++;
         OutstandingBytes += (long)block.Capacity;

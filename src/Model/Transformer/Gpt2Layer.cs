@@ -61,9 +61,9 @@ internal sealed class Gpt2Layer : TransformerLayer
     protected override (Tensor Q, Tensor K, Tensor V) Project(Tensor x, IndexBuffer positions) =>
         _attention.ApplyParts(_attentionNorm.Apply(x)) is [var q, var k, var v] ? (q, k, v) : throw new InvalidOperationException("c_attn has three parts");
 
-    protected override Tensor ProjectBack(Tensor attended) => _output.Apply(attended);
+    protected override Tensor AddAttended(Tensor x, Tensor attended) => _output.AddTo(x, attended);
 
-    protected override Tensor Mlp(Tensor x) => _down.Apply(Gelu(_up.Apply(_mlpNorm.Apply(x))));
+    protected override Tensor AddMlp(Tensor x) => _down.AddTo(x, Gelu(_up.Apply(_mlpNorm.Apply(x))));
 
     private static string Prefix(int index) => $"transformer.h.{index}.";
 }

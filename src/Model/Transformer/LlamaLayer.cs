@@ -65,12 +65,12 @@ internal sealed class LlamaLayer : TransformerLayer
         return (Rotary(_q.Apply(h), positions, _rotary), Rotary(_k.Apply(h), positions, _rotary), _v.Apply(h));
     }
 
-    protected override Tensor ProjectBack(Tensor attended) => _o.Apply(attended);
+    protected override Tensor AddAttended(Tensor x, Tensor attended) => _o.AddTo(x, attended);
 
-    protected override Tensor Mlp(Tensor x)
+    protected override Tensor AddMlp(Tensor x)
     {
         var h = _mlpNorm.Apply(x);
-        return _down.Apply(SwiGlu(_gate.Apply(h), _up.Apply(h)));
+        return _down.AddTo(x, SwiGlu(_gate.Apply(h), _up.Apply(h)));
     }
 
     private static string Prefix(int index) => $"model.layers.{index}.";

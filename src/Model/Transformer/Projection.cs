@@ -27,6 +27,11 @@ internal sealed class Projection
     /// <summary>The output of a map in one: x [tokens, in], result [tokens, out].</summary>
     public Tensor Apply(Tensor x) => Parts.Count == 1 ? ApplyParts(x)[0] : throw new InvalidOperationException($"{Name} has {Parts.Count} parts");
 
+    /// <summary>residual + the output of a map in one: residual and result [tokens, out].</summary>
+    public Tensor AddTo(Tensor residual, Tensor x) => Adapter is null && Parts is [(var weight, null)]
+        ? Linear(x, weight, residual: residual)
+        : residual + Apply(x);
+
     /// <summary>What is added to the output; null for nothing.</summary>
     public LoraAdapter? Adapter { get; set; }
 

@@ -38,11 +38,11 @@ internal abstract class TransformerLayer(int index)
     /// <summary>Queries [tokens, heads * headSize], keys and values [tokens, kvHeads * headSize] of x, at their positions.</summary>
     protected abstract (Tensor Q, Tensor K, Tensor V) Project(Tensor x, IndexBuffer positions);
 
-    /// <summary>The attention's output [tokens, heads * headSize] back to [tokens, hidden].</summary>
-    protected abstract Tensor ProjectBack(Tensor attended);
+    /// <summary>x + the attention's output [tokens, heads * headSize] projected back: [tokens, hidden].</summary>
+    protected abstract Tensor AddAttended(Tensor x, Tensor attended);
 
-    /// <summary>mlp(norm(x)): [tokens, hidden].</summary>
-    protected abstract Tensor Mlp(Tensor x);
+    /// <summary>x + mlp(norm(x)): [tokens, hidden].</summary>
+    protected abstract Tensor AddMlp(Tensor x);
 
     private Tensor Compute(Tensor x, IndexBuffer positions, Transformer.AttentionStep attention, IndexBuffer? rows)
     {
@@ -53,7 +53,6 @@ internal abstract class TransformerLayer(int index)
             // From here on a row depends on itself alone.
             (x, attended) = (RowGather(x, rows), RowGather(attended, rows));
         }
-        x += ProjectBack(attended);
-        return x + Mlp(x);
+        return AddMlp(AddAttended(x, attended));
     }
 }

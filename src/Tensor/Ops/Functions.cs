@@ -25,8 +25,9 @@ public static class Functions
     /// <summary>GELU in its tanh form (Hendrycks and Gimpel 2016).</summary>
     public static Tensor Gelu(Tensor x) => new UnaryOp(UnaryFunction.Gelu, x).Apply();
 
-    /// <summary>x W^T + b: x [tokens, in], weight [out, in], bias [out].</summary>
-    public static Tensor Linear(Tensor x, Tensor weight, Tensor? bias = null) => new LinearOp(x, weight, bias).Apply();
+    /// <summary>x W^T plus a bias [out] or a residual [tokens, out]: x [tokens, in], weight [out, in].</summary>
+    public static Tensor Linear(Tensor x, Tensor weight, Tensor? bias = null, Tensor? residual = null) =>
+        new LinearOp(x, weight, bias, residual).Apply();
 
     /// <summary>Rows of table [rows, columns] by index; with token ids the embedding layer. Or elements of a vector.</summary>
     public static Tensor RowGather(Tensor table, IndexBuffer index) => new RowGatherOp(table, index).Apply();
