@@ -96,6 +96,10 @@ public sealed unsafe partial class CpuBackend
         for (var i = 0; i < half; i += Lanes)
         {
             var count = half - i;
+            Prefetch.Stream(x + i);
+            Prefetch.Stream(x + half + i);
+            Prefetch.Stream(y + i);
+            Prefetch.Stream(y + half + i);
             var c = VectorRow.Load(cos + i, count);
             var s = VectorRow.Load(sin + i, count);
             s = inverse ? -s : s;

@@ -104,6 +104,9 @@ public sealed unsafe partial class CpuBackend
             Real* g = s.g, u = s.u, y = s.y;
             for (var i = from; i < to; i += Lanes)
             {
+                Prefetch.Stream(g + i);
+                Prefetch.Stream(u + i);
+                Prefetch.Stream(y + i);
                 var count = to - i;
                 var z = VectorRow.Load(g + i, count);
                 VectorRow.Store(z * VectorMath.Sigmoid(z) * VectorRow.Load(u + i, count), y + i, count);
@@ -122,6 +125,11 @@ public sealed unsafe partial class CpuBackend
             Real* g = s.g, u = s.u, dy = s.dy, dg = s.dg, du = s.du;
             for (var i = from; i < to; i += Lanes)
             {
+                Prefetch.Stream(g + i);
+                Prefetch.Stream(u + i);
+                Prefetch.Stream(dy + i);
+                Prefetch.Stream(dg + i);
+                Prefetch.Stream(du + i);
                 var count = to - i;
                 var z = VectorRow.Load(g + i, count);
                 var d = VectorRow.Load(dy + i, count);

@@ -22,6 +22,8 @@ public sealed unsafe partial class CpuBackend
                 reciprocal[row] = scale;
                 for (var j = 0; j < s.columns; j += Lanes)
                 {
+                    Prefetch.Stream(x + j);
+                    Prefetch.Stream(y + j);
                     var count = s.columns - j;
                     VectorRow.Store(VectorRow.Load(x + j, count) * scale * VectorRow.Load(w + j, count), y + j, count);
                 }
@@ -51,6 +53,9 @@ public sealed unsafe partial class CpuBackend
                 var pull = r * r * r * dot / s.columns;
                 for (var j = 0; j < s.columns; j += Lanes)
                 {
+                    Prefetch.Stream(x + j);
+                    Prefetch.Stream(dy + j);
+                    Prefetch.Stream(dx + j);
                     var count = s.columns - j;
                     var value = (VectorRow.Load(w + j, count) * VectorRow.Load(dy + j, count) * r) - (VectorRow.Load(x + j, count) * pull);
                     VectorRow.Store(s.accumulate ? VectorRow.Load(dx + j, count) + value : value, dx + j, count);
