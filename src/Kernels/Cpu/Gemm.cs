@@ -117,7 +117,7 @@ internal static unsafe partial class Gemm
             RowTiles = Tiles(m, kernel.Rows),
         };
         var packsA = m >= kernel.Rows && PaysToPackA(transA, lda, Tiles(n, kernel.Columns));
-        var byDepth = transA && !transB && addend == null && m >= kernel.Rows && threads > 1 && k > depthBlock
+        var byDepth = transA && !transB && !packsA && addend == null && m >= kernel.Rows && threads > 1 && k > depthBlock
             && (long)n * depthBlock <= MaxResident && (long)m * n * (Tiles(k, depthBlock) - 1) <= MaxSums;
         if (byDepth)
         {
