@@ -231,6 +231,15 @@ public class CpuBackendTests
     }
 
     [Test]
+    public void AnAddendThatIsTooShortOrTheResultItselfOrBesideASumIsAnError()
+    {
+        var (a, b, c) = (New(6), New(6), New(4));
+        Assert.That(() => _backend.Gemm(false, false, 2, 2, 3, 1, a, b, false, c, New(3)), Throws.ArgumentException);
+        Assert.That(() => _backend.Gemm(false, false, 2, 2, 3, 1, a, b, false, c, c), Throws.ArgumentException);
+        Assert.That(() => _backend.Gemm(false, false, 2, 2, 3, 1, a, b, true, c, New(4)), Throws.ArgumentException);
+    }
+
+    [Test]
     public void SumAndItsGradient()
     {
         foreach (var n in s_lengths)

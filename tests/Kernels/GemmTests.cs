@@ -43,17 +43,18 @@ public unsafe class GemmTests
             x => HaveSameBits(x.Multiply(teams[x.Team]), x.Reference())));
     }
 
-    [TestCase(17, 2100, 9, TestName = "More columns than are packed at a time")]
-    [TestCase(200, 129, 40, TestName = "Rows in several items of work")]
-    [TestCase(16, 65, 513, TestName = "Few rows, two blocks of the sum")]
-    [TestCase(1, 8200, 33, TestName = "One row")]
-    [TestCase(67, 45, 1130, TestName = "The gradient of a weight, three blocks of the sum")]
-    [TestCase(200, 1300, 1030, TestName = "The gradient of a weight, too large for sums of its own")]
-    public void LargerShapesToo(int m, int n, int k)
+    [TestCase(17, 2100, 9, 3, TestName = "More columns than are packed at a time")]
+    [TestCase(200, 129, 40, 3, TestName = "Rows in several items of work")]
+    [TestCase(16, 65, 513, 3, TestName = "Few rows, two blocks of the sum")]
+    [TestCase(1, 8200, 33, 3, TestName = "One row")]
+    [TestCase(67, 45, 1130, 3, TestName = "The gradient of a weight, three blocks of the sum")]
+    [TestCase(200, 1300, 1030, 3, TestName = "The gradient of a weight, too large for sums of its own")]
+    [TestCase(60, 200, 1030, 1100, TestName = "The gradient of a weight, its transposed A packed")]
+    public void LargerShapesToo(int m, int n, int k, int padding)
     {
         foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
         {
-            var problem = new Problem(m, n, k, transA, transB, true, 3, (Real)0.5, 1);
+            var problem = new Problem(m, n, k, transA, transB, true, padding, (Real)0.5, 1);
             var expected = problem.Reference();
             foreach (var kernel in Kernels)
             {
@@ -114,22 +115,24 @@ public unsafe class GemmTests
         }
     }
 
-    /// <summary>Whole tiles and edges, several blocks of the sum, one row, no terms; each way in which products are shared out.</summary>
-    [TestCase(70, 100, 90)]
-    [TestCase(67, 45, 1130)]
-    [TestCase(3, 70, 600)]
-    [TestCase(1, 8200, 33)]
-    [TestCase(20, 40, 0)]
-    public void AnAddendIsAddedLast(int m, int n, int k)
+    [TestCase(70, 100, 90, 3, TestName = "An addend is added last: whole tiles and edges")]
+    [TestCase(67, 45, 1130, 3, TestName = "An addend is added last: three blocks of the sum")]
+    [TestCase(130, 700, 600, 3, TestName = "An addend is added last: two blocks of columns")]
+    [TestCase(40, 200, 700, 1100, TestName = "An addend is added last: a packed A")]
+    [TestCase(6, 70, 600, 3, TestName = "An addend is added last: fewer rows than a tile")]
+    [TestCase(3, 70, 600, 3, TestName = "An addend is added last: row by row")]
+    [TestCase(1, 8200, 33, 3, TestName = "An addend is added last: one row")]
+    [TestCase(20, 40, 0, 3, TestName = "An addend is added last: nothing to add it to")]
+    public void AnAddendIsAddedLast(int m, int n, int k, int padding)
     {
         foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
         {
-            var problem = new Problem(m, n, k, transA, transB, false, 3, (Real)0.5, 1);
-            var addend = (problem with { Seed = 9 }).Reference();
+            var problem = new Problem(m, n, k, transA, transB, false, padding, (Real)0.7, 1);
+            var addend = new Problem(m, n, k, transA, transB, false, padding, 1, 9).C;
             var expected = problem.Reference();
             for (var i = 0; i < expected.Length; i++)
             {
-                expected[i] += i % (n + 3) < n ? addend[i] : 0;
+                expected[i] += i % (n + padding) < n ? addend[i] : 0;
             }
             foreach (var kernel in Kernels)
             {

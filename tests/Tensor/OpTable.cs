@@ -154,6 +154,15 @@ public static class OpTable
                 Build = static (_, x) => Linear(x[0], x[1], residual: x[2]),
                 Reference = x => [.. MatMulTransposed(x[0], x[1], tokens, inputs, outputs).Select((v, i) => v + x[2][i])],
             };
+            yield return new OpRow
+            {
+                Name = $"linear, its input the residual, {tokens} x {inputs}",
+                Op = nameof(LinearOp),
+                Inputs = [Shape.Matrix(tokens, inputs), Shape.Matrix(inputs, inputs)],
+                Terms = Math.Max(inputs, tokens),
+                Build = static (_, x) => Linear(x[0], x[1], residual: x[0]),
+                Reference = x => [.. MatMulTransposed(x[0], x[1], tokens, inputs, inputs).Select((v, i) => v + x[0][i])],
+            };
         }
     }
 

@@ -171,6 +171,8 @@ public class ScopeTests
         Take(2000);
         Take(500);
         Assert.That(_backend.Memory.Bytes, Is.EqualTo(bytes), "each went back to its own class");
+        _backend.Memory.Return(_backend.Memory.Allocate(1024));
+        Assert.That(_backend.Memory.Bytes, Is.GreaterThan(bytes), "what may be kept for long takes no block of twice its size");
 
         void Take(int length)
         {

@@ -4,8 +4,8 @@ public partial interface IBackend
 {
     /// <summary>
     /// c [m, n] = alpha op(a) op(b), or c + that. op(a) is [m, k]: a is stored [m, k], or [k, m] when <paramref name="transA"/>; likewise b
-    /// is [k, n], or [n, k] when <paramref name="transB"/>. Not accumulating, it may add another matrix, <paramref name="addend"/> [m, n], when
-    /// all else is summed.
+    /// is [k, n], or [n, k] when <paramref name="transB"/>. Not accumulating, it may add another matrix, <paramref name="addend"/> [m, n], which
+    /// does not overlap c; the CPU adds it last, with the bits of a sum of two matrices.
     /// </summary>
     void Gemm(
         bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,

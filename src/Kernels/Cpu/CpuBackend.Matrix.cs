@@ -11,7 +11,7 @@ public sealed unsafe partial class CpuBackend
         RequireLength(a, (long)m * k);
         RequireLength(b, (long)k * n);
         RequireLength(c, (long)m * n);
-        DeviceMemory.RequireAddend(addend, m, n, accumulate);
+        DeviceMemory.RequireAddend(addend, c, m, n, accumulate);
         Kernels.Gemm.Multiply(
             _team, transA, transB, m, n, k, alpha, Data(a), transA ? m : k, Data(b), transB ? k : n, accumulate, Data(c), n,
             addend is null ? null : Data(addend));

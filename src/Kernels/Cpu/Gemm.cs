@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace TinyDpo.Kernels;
 
 /// <summary>
@@ -7,7 +9,7 @@ namespace TinyDpo.Kernels;
 /// The sum over k is cut into blocks by <see cref="DepthBlock"/>, which looks at k alone. In each block
 /// acc = fma(a[i, p], b[p, j], acc) over ascending p from 0; then C = alpha * acc in the first block unless accumulating, else
 /// C = fma(alpha, acc, C). So an element's bits depend on its row of op(A), its column of op(B), alpha and its old value: not on m, n,
-/// the place in C, the number of threads or the width of the vectors.
+/// the place in C, the number of threads or the width of the vectors. An addend, if any, is added when all blocks are summed.
 /// </para>
 /// </summary>
 internal static unsafe partial class Gemm
@@ -63,7 +65,8 @@ internal static unsafe partial class Gemm
     /// C = alpha op(A) op(B), or C += when <paramref name="accumulate"/> (else C is not read). op(A) is [m, k]: a[i * lda + p], or
     /// a[p * lda + i] when <paramref name="transA"/>; op(B) is [k, n]: b[p * ldb + j], or b[j * ldb + p] when
     /// <paramref name="transB"/>; C is [m, n] with row stride ldc. Sizes may be 0; k = 0 gives C = 0, or leaves it when accumulating.
-    /// An <paramref name="addend"/>, if any, lies as C does, and is added last: the bits are those of a sum of two matrices.
+    /// An <paramref name="addend"/>, if any, lies elsewhere as C does, and is added last: the bits are those of a sum of two matrices. Not with
+    /// <paramref name="accumulate"/>.
     /// </summary>
     public static void Multiply(WorkerTeam team, bool transA, bool transB, int m, int n, int k, Real alpha, Real* a, int lda, Real* b, int ldb,
         bool accumulate, Real* c, int ldc, Real* addend = null) =>
@@ -73,6 +76,7 @@ internal static unsafe partial class Gemm
     public static void Multiply(GemmKernel kernel, WorkerTeam team, bool transA, bool transB, int m, int n, int k, Real alpha, Real* a, int lda,
         Real* b, int ldb, bool accumulate, Real* c, int ldc, Real* addend = null)
     {
+        Debug.Assert(addend == null || !accumulate, "a product that accumulates takes no addend");
         if (m <= 0 || n <= 0)
         {
             return;
@@ -117,6 +121,7 @@ internal static unsafe partial class Gemm
             RowTiles = Tiles(m, kernel.Rows),
         };
         var packsA = m >= kernel.Rows && PaysToPackA(transA, lda, Tiles(n, kernel.Columns));
+        // By depth, a tile of A is read where it lies, and C is finished elsewhere, where nothing is known of an addend.
         var byDepth = transA && !transB && !packsA && addend == null && m >= kernel.Rows && threads > 1 && k > depthBlock
             && (long)n * depthBlock <= MaxResident && (long)m * n * (Tiles(k, depthBlock) - 1) <= MaxSums;
         if (byDepth)
@@ -181,8 +186,8 @@ internal static unsafe partial class Gemm
         }
     }
 
-    /// <summary>What <see cref="Multiply(WorkerTeam, bool, bool, int, int, int, Real, Real*, int, Real*, int, bool, Real*, int)"/> computes,
-    /// to the bit, as a plain loop.</summary>
+    /// <summary>What <see cref="Multiply(WorkerTeam, bool, bool, int, int, int, Real, Real*, int, Real*, int, bool, Real*, int, Real*)"/> computes
+    /// without an addend, to the bit, as a plain loop.</summary>
     public static void Reference(bool transA, bool transB, int m, int n, int k, Real alpha, Real* a, int lda, Real* b, int ldb, bool accumulate,
         Real* c, int ldc)
     {

@@ -41,12 +41,14 @@ internal readonly unsafe struct GemmAhead(Real* first, nint stride, nint second)
         return column * Line >= count ? default : new GemmAhead(strip + (down * steps * ld) + (column * Line), 2 * ld, ld);
     }
 
-    /// <summary>Pairs of lines that a tile of this depth asks for.</summary>
+    /// <summary>Pairs of lines that a tile of this depth asks for (one less where its last step is an odd one that begins a pair).</summary>
     public static int Pairs(int depth) => (depth + StepsAPair - 1) / StepsAPair;
 }
 
-/// <summary>A tile's requests while it computes: a row of C, which it will write, and of the addend, and a pair of lines of what comes after it, each
-/// <see cref="GemmAhead.StepsAPair"/> steps.</summary>
+/// <summary>
+/// A tile's requests while it computes, each <see cref="GemmAhead.StepsAPair"/> steps: a row of C and of the addend, its own first, then those of the
+/// tiles below; and a pair of lines of what comes after it.
+/// </summary>
 internal unsafe struct GemmRequests(Real* c, nint ldc, nint toAddend, int lanes, Real* elsewhere, in GemmAhead ahead)
 {
     private readonly nint stride = ahead.Stride;
@@ -68,8 +70,9 @@ internal unsafe struct GemmRequests(Real* c, nint ldc, nint toAddend, int lanes,
         next += stride;
     }
 
-    /// <summary>Where the steps end that go with one request: at most <see cref="GemmAhead.StepsAPair"/> of them, each of <paramref name="width"/>
-    /// elements of B.</summary>
+    /// <summary>
+    /// Where the steps end that go with one request: at most <see cref="GemmAhead.StepsAPair"/> of them, each of <paramref name="width"/> elements of B.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Real* End(Real* b, int width, Real* last)
     {

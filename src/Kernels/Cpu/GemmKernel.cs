@@ -34,7 +34,8 @@ internal sealed unsafe class GemmKernel
 
     /// <summary>
     /// (depth, a, rowStride, stepStride, b, alpha, accumulate, c, ldc, toAddend, ahead): each element is acc = fma(a, b, acc) from 0 over ascending p, then
-    /// alpha * acc, or fma(alpha, acc, c) when accumulating, plus c[toAddend] unless that is 0. Element (i, p) of A is a[i * rowStride + p * stepStride];
+    /// alpha * acc, or fma(alpha, acc, c) when accumulating, plus c[toAddend] unless that is 0. Meanwhile it
+    /// asks for ahead; a kernel of one row does not. Element (i, p) of A is a[i * rowStride + p * stepStride];
     /// b is a packed panel [depth, Columns] aligned to 64 bytes.
     /// </summary>
     public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> Tile { get; }

@@ -42,7 +42,7 @@ public sealed unsafe partial class CudaBackend
         RequireLength(a, (long)m * k);
         RequireLength(b, (long)k * n);
         RequireLength(c, (long)m * n);
-        DeviceMemory.RequireAddend(addend, m, n, accumulate);
+        DeviceMemory.RequireAddend(addend, c, m, n, accumulate);
         if (addend is not null)
         {
             Copy(addend.Slice(0, m * n), c.Slice(0, m * n));

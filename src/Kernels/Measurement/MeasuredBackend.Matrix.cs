@@ -6,7 +6,8 @@ public sealed partial class MeasuredBackend
         bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,
         DeviceBuffer? addend)
     {
-        using var call = Measure(GemmName(transA, transB), (m, n, k), 2.0 * m * n * k, Moved(((double)m * k) + ((double)k * n) + (Written(accumulate || addend is not null) * m * n)));
+        var written = Written(accumulate || addend is not null) * m * n;
+        using var call = Measure(GemmName(transA, transB), (m, n, k), 2.0 * m * n * k, Moved(((double)m * k) + ((double)k * n) + written));
         inner.Gemm(transA, transB, m, n, k, alpha, a, b, accumulate, c, addend);
     }
 

@@ -5,7 +5,7 @@ namespace TinyDpo.Kernels;
 /// <summary>
 /// Keeps freed blocks by size class, so that a steady step allocates nothing. Classes are four to a power of two: at most a quarter of a
 /// block is slack. Where its own class has no free block, a request takes one of up to twice its size, so that batches of other lengths
-/// share their blocks, before it asks the device for more.
+/// share their blocks, before it asks the device for more; unless it is for long.
 /// </summary>
 /// <param name="allocate">Takes bytes from the device, aligned to 64.</param>
 /// <param name="free">Gives a block back to the device.</param>

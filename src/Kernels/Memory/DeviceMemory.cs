@@ -34,24 +34,30 @@ public abstract class DeviceMemory
         : _address;
 
     /// <exception cref="ArgumentException">The buffer is shorter than a kernel needs.</exception>
-    /// <summary>The addend of a product, if there is one, is as large as the result [m, n], and takes the place of its old values.</summary>
-    internal static void RequireAddend(DeviceMemory? addend, int m, int n, bool accumulate)
-    {
-        if (addend is not null)
-        {
-            RequireLength(addend, (long)m * n);
-            if (accumulate)
-            {
-                throw new ArgumentException("a product that accumulates takes no addend");
-            }
-        }
-    }
-
     internal static void RequireLength(DeviceMemory buffer, long length)
     {
         if (buffer.Length < length)
         {
             throw new ArgumentException($"a buffer of {buffer.Length} elements where the kernel needs {length}");
+        }
+    }
+
+    /// <summary>An addend of a product, if there is one, has room for the result [m, n] and lies elsewhere.</summary>
+    /// <exception cref="ArgumentException">It has not, or lies in c, or the product accumulates.</exception>
+    internal static void RequireAddend(DeviceMemory? addend, DeviceMemory c, int m, int n, bool accumulate)
+    {
+        if (addend is null)
+        {
+            return;
+        }
+        RequireLength(addend, (long)m * n);
+        if (accumulate)
+        {
+            throw new ArgumentException("a product that accumulates takes no addend");
+        }
+        if (Math.Abs(addend.Address - c.Address) < (long)m * n * sizeof(Real))
+        {
+            throw new ArgumentException("the addend of a product overlaps its result");
         }
     }
 

@@ -42,7 +42,7 @@ public sealed class DeviceMemoryManager(BufferPool pool, IMemoryObserver? observ
         return buffer;
     }
 
-    /// <summary>Uninitialised numbers that live until <see cref="Return"/>, or as long as the backend.</summary>
+    /// <summary>Uninitialised numbers that live until <see cref="Return"/>, or as long as the backend: never in a block of twice their size.</summary>
     public DeviceBuffer Allocate(int length) => Numbers(length, ownClass: true);
 
     /// <summary>Gives a buffer back before its time; a second call does nothing. Views own nothing and are ignored.</summary>

@@ -14,7 +14,7 @@ internal sealed class LinearOp : Op
     private readonly Tensor? _residual;
 
     public LinearOp(Tensor x, Tensor weight, Tensor? bias, Tensor? residual)
-        : base([x, weight, .. bias is null ? (Tensor[])[] : [bias], .. residual is null ? (Tensor[])[] : [residual]])
+        : base((bias ?? residual) is { } added ? [x, weight, added] : [x, weight])
     {
         Require(x.Shape.Columns == weight.Shape.Columns, $"linear: x {x.Shape} does not fit the weight {weight.Shape}");
         Require(bias is null || residual is null, $"linear: a bias {bias?.Shape} and a residual {residual?.Shape}, of which it adds only one");
