@@ -25,12 +25,7 @@ public sealed unsafe partial class CpuBackend
         {
             for (var r = from; r < to; r++)
             {
-                Real* y = s.y + ((long)r * s.columns), bias = s.bias;
-                for (var j = 0; j < s.columns; j += Lanes)
-                {
-                    var count = s.columns - j;
-                    VectorRow.Store(VectorRow.Load(y + j, count) + VectorRow.Load(bias + j, count), y + j, count);
-                }
+                VectorRow.AddTo(s.y + ((long)r * s.columns), s.bias, s.columns);
             }
         });
     }
@@ -80,7 +75,7 @@ public sealed unsafe partial class CpuBackend
             {
                 if (index[i] >= fromRow && index[i] < toRow)
                 {
-                    AddTo(table + ((long)index[i] * s.columns), y + ((long)i * s.columns), s.columns);
+                    VectorRow.AddTo(table + ((long)index[i] * s.columns), y + ((long)i * s.columns), s.columns);
                 }
             }
         });
@@ -88,15 +83,6 @@ public sealed unsafe partial class CpuBackend
 
     /// <summary>Rows a worker takes at a time, for about <see cref="ElementGrain"/> elements.</summary>
     private static int RowGrain(int columns) => Math.Max(1, ElementGrain / 4 / Math.Max(1, columns));
-
-    private static void AddTo(Real* destination, Real* source, int length)
-    {
-        for (var j = 0; j < length; j += Lanes)
-        {
-            var count = length - j;
-            VectorRow.Store(VectorRow.Load(destination + j, count) + VectorRow.Load(source + j, count), destination + j, count);
-        }
-    }
 
     private static void RequireIndices(IndexBuffer index, int from, int count, int limit)
     {

@@ -183,10 +183,7 @@ internal static unsafe partial class Gemm
         CopyRows(part, block.TileColumns, c, block.Ldc, rows, columns);
         for (var i = 0; block.ToAddend != 0 && i < rows; i++, c += block.Ldc)
         {
-            for (var j = 0; j < columns; j++)
-            {
-                c[j] += c[j + block.ToAddend];
-            }
+            VectorRow.AddTo(c, c + block.ToAddend, columns);
         }
     }
 
@@ -207,7 +204,6 @@ internal static unsafe partial class Gemm
         public bool TransA;
         public bool TransB;
         public int M;
-        public int K;
         public int N;
         public int Depth;
         public Real* A;
@@ -240,7 +236,7 @@ internal static unsafe partial class Gemm
             block.C += j;
             block.Accumulate |= p > 0;
             // It comes last.
-            block.ToAddend = p + depth == K ? ToAddend : 0;
+            block.ToAddend = p + depth == Depth ? ToAddend : 0;
             block.Depth = depth;
             block.N = columns;
             block.Panels = Tiles(columns, TileColumns);

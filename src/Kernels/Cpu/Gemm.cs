@@ -117,7 +117,7 @@ internal static unsafe partial class Gemm
             Accumulate = accumulate,
             ToAddend = addend == null ? 0 : (nint)(addend - c),
             M = m,
-            K = k,
+            Depth = k,
             RowTiles = Tiles(m, kernel.Rows),
         };
         var packsA = m >= kernel.Rows && PaysToPackA(transA, lda, Tiles(n, kernel.Columns));

@@ -34,6 +34,16 @@ internal static unsafe class VectorRow
         }
     }
 
+    /// <summary>destination += source, rows of this length.</summary>
+    public static void AddTo(Real* destination, Real* source, int length)
+    {
+        for (var j = 0; j < length; j += Vector256<Real>.Count)
+        {
+            var count = length - j;
+            Store(Load(destination + j, count) + Load(source + j, count), destination + j, count);
+        }
+    }
+
     /// <summary>Zeroes the lanes past the end of the row, where a function has made something of the zeros that were loaded.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<Real> Mask(Vector256<Real> v, int remaining) =>
