@@ -94,6 +94,20 @@ public class GeneratorTests(bool tied, bool interleaved)
         Assert.That(Tokens(Generator.Sample(same, _prompts, Options(1, 256))), Is.EqualTo(all), "one thread");
     }
 
+    /// <summary>Weights are kept packed while sequences are sampled; PPO samples, trains, and samples again.</summary>
+    [Test]
+    public void WhatIsSampledComesFromTheWeightsAsTheyAre()
+    {
+        var options = new GenerationOptions { MaxTokens = 20, Seed = 1 };
+        var before = Tokens(Generator.Sample(_model, _prompts, options));
+        _model.Initialise(5);
+        var after = Tokens(Generator.Sample(_model, _prompts, options));
+        var fresh = new Transformer(_model.Config, _backend);
+        fresh.Initialise(5);
+        Assert.That(after, Is.Not.EqualTo(before));
+        Assert.That(after, Is.EqualTo(Tokens(Generator.Sample(fresh, _prompts, options))));
+    }
+
     [Test]
     public void ASequenceEndsWithTheEndTokenOnceOrAtItsLimit()
     {

@@ -11,6 +11,12 @@ public partial interface IBackend
         bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,
         DeviceBuffer? addend = null);
 
+    /// <summary>
+    /// b [n, k] will be a transposed right operand of many products, and nothing writes to it until the innermost scope ends: the backend may keep
+    /// it till then in the form that its products read. No bit of a product depends on it.
+    /// </summary>
+    void KeepPacked(DeviceBuffer b, int n, int k);
+
     /// <summary>y [rows, columns] += bias [columns], in place.</summary>
     void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns);
 

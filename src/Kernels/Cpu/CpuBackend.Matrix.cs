@@ -12,9 +12,17 @@ public sealed unsafe partial class CpuBackend
         RequireLength(b, (long)k * n);
         RequireLength(c, (long)m * n);
         DeviceMemory.RequireAddend(addend, c, m, n, accumulate);
+        var packed = transB && b.Packed is { Panels.Returned: false } kept && (kept.N, kept.K) == (n, k) ? Data(kept.Panels) : null;
         Kernels.Gemm.Multiply(
             _team, transA, transB, m, n, k, alpha, Data(a), transA ? m : k, Data(b), transB ? k : n, accumulate, Data(c), n,
-            addend is null ? null : Data(addend));
+            addend is null ? null : Data(addend), packed);
+    }
+
+    public void KeepPacked(DeviceBuffer b, int n, int k)
+    {
+        RequireLength(b, (long)n * k);
+        b.Packed = new PackedOperand(Memory.Rent(Kernels.Gemm.PackedLength(n, k)), n, k);
+        Kernels.Gemm.PackTransposed(_team, n, k, Data(b), Data(b.Packed.Panels));
     }
 
     public void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns)

@@ -25,7 +25,8 @@ internal static unsafe partial class Gemm
     /// <summary>Computes tiles of C over all of k: those of the first panel's columns from the first row on, then the second's.</summary>
     private static void ComputeColumns(in Block whole, int n, int k, int depthBlock, int from, int to)
     {
-        var packedB = Workspace.Get(1, (nint)whole.TileColumns * depthBlock);
+        var packs = whole.PackedB == null;
+        var ownPanel = packs ? Workspace.Get(1, (nint)whole.TileColumns * depthBlock) : null;
         var packedA = whole.M < whole.TileRows ? Workspace.Get(2, (nint)whole.TileRows * depthBlock) : null;
         for (var p = 0; p < k; p += depthBlock)
         {
@@ -39,10 +40,14 @@ internal static unsafe partial class Gemm
                 var panel = tile / block.RowTiles;
                 var firstOfPanel = panel * block.RowTiles;
                 end = Math.Min(to, firstOfPanel + block.RowTiles);
-                PackPanel(block, panel, packedB);
+                if (packs)
+                {
+                    PackPanel(block, panel, ownPanel);
+                }
+                var packedB = packs ? ownPanel : block.PackedPanel(panel);
                 for (var row = tile - firstOfPanel; row < end - firstOfPanel; row++)
                 {
-                    var ahead = AheadInB(block, panel + 1, row - tile + firstOfPanel);
+                    var ahead = packs ? AheadInB(block, panel + 1, row - tile + firstOfPanel) : default;
                     ComputeTile(block, row * block.TileRows, panel * block.TileColumns, packedA, packedB, ahead);
                 }
             }
@@ -219,7 +224,10 @@ internal static unsafe partial class Gemm
         public nint ToAddend;
 
         public bool PacksTilesOfA;
+
+        /// <summary>The panels of B that are packed; of a whole product null, unless they were before it.</summary>
         public Real* PackedB;
+
         public int Panels;
         public int RowTiles;
         public int RowTilesPerItem;
@@ -235,6 +243,7 @@ internal static unsafe partial class Gemm
             block.B += TransB ? (j * Ldb) + p : (p * Ldb) + j;
             block.C += j;
             block.Accumulate |= p > 0;
+            block.PackedB += PackedB == null ? 0 : (p * (nint)Tiles(N, TileColumns) * TileColumns) + ((nint)j * depth);
             // It comes last.
             block.ToAddend = p + depth == Depth ? ToAddend : 0;
             block.Depth = depth;

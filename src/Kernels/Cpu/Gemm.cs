@@ -66,17 +66,19 @@ internal static unsafe partial class Gemm
     /// a[p * lda + i] when <paramref name="transA"/>; op(B) is [k, n]: b[p * ldb + j], or b[j * ldb + p] when
     /// <paramref name="transB"/>; C is [m, n] with row stride ldc. Sizes may be 0; k = 0 gives C = 0, or leaves it when accumulating.
     /// An <paramref name="addend"/>, if any, lies elsewhere as C does, and is added last: the bits are those of a sum of two matrices. Not with
-    /// <paramref name="accumulate"/>.
+    /// <paramref name="accumulate"/>. <paramref name="packedB"/>, if any, is what <see cref="PackTransposed(WorkerTeam, int, int, Real*, Real*)"/>
+    /// has made of a transposed b, and saves packing it again.
     /// </summary>
     public static void Multiply(WorkerTeam team, bool transA, bool transB, int m, int n, int k, Real alpha, Real* a, int lda, Real* b, int ldb,
-        bool accumulate, Real* c, int ldc, Real* addend = null) =>
-        Multiply(GemmKernel.Best, team, transA, transB, m, n, k, alpha, a, lda, b, ldb, accumulate, c, ldc, addend);
+        bool accumulate, Real* c, int ldc, Real* addend = null, Real* packedB = null) =>
+        Multiply(GemmKernel.Best, team, transA, transB, m, n, k, alpha, a, lda, b, ldb, accumulate, c, ldc, addend, packedB);
 
     /// <summary>The same with a chosen micro-kernel.</summary>
     public static void Multiply(GemmKernel kernel, WorkerTeam team, bool transA, bool transB, int m, int n, int k, Real alpha, Real* a, int lda,
-        Real* b, int ldb, bool accumulate, Real* c, int ldc, Real* addend = null)
+        Real* b, int ldb, bool accumulate, Real* c, int ldc, Real* addend = null, Real* packedB = null)
     {
         Debug.Assert(addend == null || !accumulate, "a product that accumulates takes no addend");
+        Debug.Assert(packedB == null || transB, "panels are kept of a transposed B only");
         if (m <= 0 || n <= 0)
         {
             return;
@@ -117,7 +119,9 @@ internal static unsafe partial class Gemm
             Accumulate = accumulate,
             ToAddend = addend == null ? 0 : (nint)(addend - c),
             M = m,
+            N = n,
             Depth = k,
+            PackedB = packedB,
             RowTiles = Tiles(m, kernel.Rows),
         };
         var packsA = m >= kernel.Rows && PaysToPackA(transA, lda, Tiles(n, kernel.Columns));
@@ -168,16 +172,18 @@ internal static unsafe partial class Gemm
     private static void MultiplyByRows(WorkerTeam team, int threads, in Block whole, int n, int k, int depthBlock, bool packsTilesOfA)
     {
         var columnBlock = Math.Min(n, Math.Max(1, MaxResident / depthBlock / whole.TileColumns) * whole.TileColumns);
-        var packedB = Workspace.Get(0, (nint)Tiles(columnBlock, whole.TileColumns) * whole.TileColumns * depthBlock);
+        var packedB = whole.PackedB == null ? Workspace.Get(0, (nint)Tiles(columnBlock, whole.TileColumns) * whole.TileColumns * depthBlock) : null;
         for (var p = 0; p < k; p += depthBlock)
         {
             for (var j = 0; j < n; j += columnBlock)
             {
                 var block = whole.At(p, Math.Min(depthBlock, k - p), j, Math.Min(columnBlock, n - j));
-                block.PackedB = packedB;
                 block.PacksTilesOfA = packsTilesOfA;
-                var grain = threads == 1 ? block.Panels : Tiles(ElementsWorthAThread, block.TileColumns * block.Depth);
-                team.For(block.Panels, grain, block, static (block, from, to) => PackPanels(block, from, to));
+                if (packedB != null)
+                {
+                    block.PackedB = packedB;
+                    PackPanels(team, block, threads);
+                }
                 // Items enough to share out evenly, but no smaller than that needs.
                 block.RowTilesPerItem = (int)Math.Clamp((long)block.RowTiles * block.Panels / (ItemsPerWorker * threads), 1, MaxRows / block.TileRows);
                 var items = Tiles(block.RowTiles, block.RowTilesPerItem) * block.Panels;
@@ -186,7 +192,31 @@ internal static unsafe partial class Gemm
         }
     }
 
-    /// <summary>What <see cref="Multiply(WorkerTeam, bool, bool, int, int, int, Real, Real*, int, Real*, int, bool, Real*, int, Real*)"/> computes
+    /// <summary>Elements of the panels of a transposed B [n, k].</summary>
+    public static int PackedLength(int n, int k) => checked(Tiles(n, GemmKernel.Best.Columns) * GemmKernel.Best.Columns * k);
+
+    /// <summary>Writes the panels of a transposed b [n, k], as products with it read them: those of the first block of k, then the second's.</summary>
+    public static void PackTransposed(WorkerTeam team, int n, int k, Real* b, Real* panels) =>
+        PackTransposed(GemmKernel.Best, team, n, k, b, panels);
+
+    /// <summary>The same for a chosen micro-kernel.</summary>
+    public static void PackTransposed(GemmKernel kernel, WorkerTeam team, int n, int k, Real* b, Real* panels)
+    {
+        var whole = new Block { TileColumns = kernel.Columns, TransB = true, B = b, Ldb = k, N = n, Depth = k, PackedB = panels };
+        var depthBlock = DepthBlock(k);
+        for (var p = 0; p < k; p += depthBlock)
+        {
+            PackPanels(team, whole.At(p, Math.Min(depthBlock, k - p), 0, n), team.Available);
+        }
+    }
+
+    private static void PackPanels(WorkerTeam team, in Block block, int threads)
+    {
+        var grain = threads == 1 ? block.Panels : Tiles(ElementsWorthAThread, block.TileColumns * block.Depth);
+        team.For(block.Panels, grain, block, static (block, from, to) => PackPanels(block, from, to));
+    }
+
+    /// <summary>What <see cref="Multiply(WorkerTeam, bool, bool, int, int, int, Real, Real*, int, Real*, int, bool, Real*, int, Real*, Real*)"/> computes
     /// without an addend, to the bit, as a plain loop.</summary>
     public static void Reference(bool transA, bool transB, int m, int n, int k, Real alpha, Real* a, int lda, Real* b, int ldb, bool accumulate,
         Real* c, int ldc)

@@ -87,6 +87,10 @@ public sealed partial class DryBackend
     {
     }
 
+    public void KeepPacked(DeviceBuffer b, int n, int k)
+    {
+    }
+
     public void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns)
     {
     }

@@ -13,6 +13,8 @@ public sealed partial class MeasuredBackend
 
     internal static string GemmName(bool transA, bool transB) => $"Gemm A{(transA ? "^T" : "")} B{(transB ? "^T" : "")}";
 
+    public void KeepPacked(DeviceBuffer b, int n, int k) => inner.KeepPacked(b, n, k);
+
     public void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns)
     {
         var n = (double)rows * columns;

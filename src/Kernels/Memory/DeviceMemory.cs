@@ -85,6 +85,9 @@ public sealed class DeviceBuffer : DeviceMemory
     {
     }
 
+    /// <summary>This matrix once more, for as long as a scope lasts: see <see cref="IBackend.KeepPacked"/>. Views have their own.</summary>
+    internal PackedOperand? Packed { get; set; }
+
     /// <summary>A view of [offset, offset + length): it owns nothing and lives as long as this buffer.</summary>
     public DeviceBuffer Slice(int offset, int length)
     {
@@ -94,6 +97,9 @@ public sealed class DeviceBuffer : DeviceMemory
         return new DeviceBuffer(Address + ((nint)offset * sizeof(Real)), length, 0, this);
     }
 }
+
+/// <summary>A matrix [n, k] in the form in which a backend's products read it as a transposed right operand.</summary>
+internal sealed record PackedOperand(DeviceBuffer Panels, int N, int K);
 
 /// <summary>32-bit integers in device memory: token ids, positions, row indices.</summary>
 public sealed class IndexBuffer : DeviceMemory

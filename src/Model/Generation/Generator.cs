@@ -77,9 +77,10 @@ public sealed class Generator
     private void Run(Action<int>? finished, CancellationToken cancellation)
     {
         using var scope = new StepScope(_model.Backend, gradients: false);
-        var capacity = Enumerable.Range(0, _prompts.Count).Max(Limit);
-        var slots = Math.Min(Math.Min(_options.Slots, _prompts.Count), KeyValueCache.MostSlots(_model, capacity));
-        var cache = new KeyValueCache(_model, slots, capacity);
+        var longest = Enumerable.Range(0, _prompts.Count).Max(Limit);
+        var slots = Math.Min(Math.Min(_options.Slots, _prompts.Count), KeyValueCache.MostSlots(_model, longest));
+        _model.KeepPacked();
+        var cache = new KeyValueCache(_model, slots, longest);
         var active = new List<Slot>();
         var next = 0;
         for (; next < slots; next++)

@@ -13,6 +13,9 @@ public sealed class Transformer : Module
     /// <summary>The head's weight, where it is not the embedding's.</summary>
     internal const string HeadName = "lm_head.weight";
 
+    /// <summary>The most numbers of weights that are kept packed beside themselves: 1 GiB of float.</summary>
+    private const int PackedBudget = 256 * 1024 * 1024;
+
     private const string PositionName = "transformer.wpe.weight";
 
     private static readonly string[] s_residualProjections = ["o_proj.weight", "down_proj.weight", "c_proj.weight"];
@@ -194,6 +197,21 @@ public sealed class Transformer : Module
             x = layer.Forward(x, positions, attention, layer == _layers[^1] ? rows : null, GradientCheckpointing);
         }
         return _norm.Apply(x);
+    }
+
+    /// <summary>Tells the backend that the matrices of the linear maps serve many products, and stay as they are, until the innermost scope ends.</summary>
+    internal void KeepPacked()
+    {
+        var room = PackedBudget;
+        foreach (var weight in Projections.SelectMany(static p => p.Parameters).Append(Head).Where(static w => w.Shape.Rank == 2))
+        {
+            room -= weight.Shape.Count;
+            if (room < 0)
+            {
+                return;
+            }
+            Backend.KeepPacked(weight.Data, weight.Shape.Rows, weight.Shape.Columns);
+        }
     }
 
     /// <summary>Makes room for a sequence of so many tokens.</summary>
