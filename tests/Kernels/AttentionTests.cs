@@ -300,12 +300,14 @@ public class AttentionTests
     [TestCase(2, 1, 8, 1, 1)]
     public unsafe void DecodingGivesEachRowTheSegmentKernelsBits(int heads, int kvHeads, int headSize, int gap, int? window)
     {
-        const int tokens = 140, capacity = 150;
+        const int tokens = 140, capacity = 192;
         var x = Case(Layout([tokens]), heads, kvHeads, headSize, gap, window: window);
         // A sequence for each prefix of the tokens, the first with nothing cached.
         var lengths = Enumerable.Range(0, tokens + 1).ToArray();
         var (keys, values) = (new Real[lengths.Length * capacity * x.LdK], new Real[lengths.Length * capacity * x.LdV]);
+        var keyBlocks = new Real[keys.Length];
         Array.Fill(keys, Real.NaN);
+        Array.Fill(keyBlocks, Real.NaN);
         Array.Fill(values, Real.NaN);
         for (var s = 0; s < lengths.Length; s++)
         {
@@ -318,10 +320,18 @@ public class AttentionTests
         Array.Fill(reference, AttentionCase.Untouched);
         using var team = new WorkerTeam(2);
         fixed (int* n = lengths)
-        fixed (Real* q = queries, k = keys, v = values, o = decoded, expected = reference)
+        fixed (Real* q = queries, k = keys, blocks = keyBlocks, v = values, o = decoded, expected = reference)
         {
+            for (var s = 0; s < lengths.Length; s++)
+            {
+                for (var place = 0; place < lengths[s]; place++)
+                {
+                    var sequence = (nint)s * capacity * x.LdK;
+                    DecodeAttention.Append(blocks + sequence, place, k + sequence + (place * x.LdK), x.LdK);
+                }
+            }
             DecodeAttention.Forward(team, lengths.Length, n, heads, kvHeads, headSize, x.Scale, q, x.LdQ,
-                k, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, o, x.LdO, window);
+                blocks, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, o, x.LdO, window);
             DecodeAttention.ForwardReference(lengths.Length, n, heads, kvHeads, headSize, x.Scale, q, x.LdQ,
                 k, x.LdK, (nint)capacity * x.LdK, v, x.LdV, (nint)capacity * x.LdV, expected, x.LdO, window);
         }

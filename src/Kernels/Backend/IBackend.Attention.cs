@@ -66,7 +66,8 @@ public partial interface IBackend
         DeviceBuffer logSumExp, DeviceBuffer dOutput, DeviceBuffer dq, DeviceBuffer dk, DeviceBuffer dv);
 
     /// <summary>
-    /// Puts row s of k and v [sequences, kvWidth] at place lengths[s] - 1 of sequence s in the caches [sequences, capacity, kvWidth].
+    /// Puts row s of k and v [sequences, kvWidth] at place lengths[s] - 1 of sequence s in the caches [sequences, capacity, kvWidth]; but what lies
+    /// where within a block of <see cref="CacheBlock"/> keys or values is the backend's own affair. capacity is a whole number of blocks.
     /// </summary>
     void AppendCache(
         DeviceBuffer k, DeviceBuffer v, IndexBuffer lengths, int sequences, int capacity, int width, DeviceBuffer kCache, DeviceBuffer vCache);

@@ -19,6 +19,9 @@ public partial interface IBackend : IDisposable
     /// <summary>Whether attention takes a window that is shorter than a sequence: <see cref="AttentionShape.Window"/>.</summary>
     bool HasSlidingWindow { get; }
 
+    /// <summary>Tokens in a block of a key/value cache: see <see cref="AppendCache"/>.</summary>
+    int CacheBlock { get; }
+
     /// <summary>Waits until all work is done, for who takes its time. Downloads wait by themselves.</summary>
     void Synchronise();
 

@@ -2,35 +2,43 @@ namespace TinyDpo.Kernels;
 
 /// <summary>
 /// Attention of one query a sequence over a key/value cache, for generation. q, o are [sequences, heads * headSize] with row strides; the
-/// caches are [sequences, capacity, kvHeads * headSize], with a stride from key to key and one from sequence to sequence; lengths
-/// [sequences] counts the cached keys, the query's own included. A length of 0 gives o = 0.
+/// values' cache is [sequences, capacity, kvHeads * headSize], with a stride from value to value and one from sequence to sequence; the keys' has
+/// for each sequence the blocks that <see cref="Append"/> fills; lengths [sequences] counts the cached keys, the query's own included. A length of
+/// 0 gives o = 0.
 /// </summary>
 internal static unsafe class DecodeAttention
 {
     private struct Problem
     {
-        public int Heads, KvHeads, HeadSize, MostKeys, Window;
+        public int Sequences, Heads, KvHeads, HeadSize, KeyWidth, MostKeys, Window;
         public Real Scale;
         public int* Lengths;
-        public StridedRows Q, K, V, O;
+        public Real* K;
+        public StridedRows Q, V, O;
         public nint SequenceK, SequenceV;
     }
+
+    /// <summary>Puts a key [width] at its place in a sequence's cache: transposed, as every query to come reads it.</summary>
+    public static void Append(Real* keys, int place, Real* key, int width) =>
+        AttentionScratch.PackTransposed(keys, place, new StridedRows(key, width), 1, width);
 
     /// <summary>Writes o, to the bit the row of <see cref="SegmentAttention.Forward"/> for the same query, keys and values.</summary>
     /// <exception cref="ArgumentException">heads is no multiple of kvHeads, or a length is negative.</exception>
     public static void Forward(WorkerTeam team, int sequences, int* lengths, int heads, int kvHeads, int headSize, Real scale,
-        Real* q, int ldq, Real* k, int ldk, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo, int? window = null)
+        Real* q, int ldq, Real* k, int keyWidth, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo, int? window = null)
     {
         SegmentAttention.CheckHeads(heads, kvHeads, headSize);
         var problem = new Problem
         {
+            Sequences = sequences,
             Heads = heads,
             KvHeads = kvHeads,
             HeadSize = headSize,
             Scale = scale,
             Lengths = lengths,
             Q = new StridedRows(q, ldq),
-            K = new StridedRows(k, ldk),
+            K = k,
+            KeyWidth = keyWidth,
             V = new StridedRows(v, ldv),
             O = new StridedRows(o, ldo),
             SequenceK = sequenceK,
@@ -47,21 +55,22 @@ internal static unsafe class DecodeAttention
 
     private static void ForwardRange(in Problem problem, int from, int to)
     {
-        var capacity = AttentionScratch.BlockCapacity(problem.MostKeys);
-        var transposed = (long)capacity * problem.HeadSize;
         var width = AttentionTile.Padded(problem.HeadSize);
         // Cached values whose rows are whole vectors are read where they lie.
         var packsValues = width != problem.HeadSize;
-        var rows = packsValues ? (long)capacity * width : 0;
+        var rows = packsValues ? (long)problem.MostKeys * width : 0;
         var group = problem.Heads / problem.KvHeads;
-        var array = AttentionScratch.Rent(transposed + rows + AttentionRows.ScratchLength(group, width));
+        var array = AttentionScratch.Rent(rows + AttentionRows.ScratchLength(group, width));
         fixed (Real* start = array)
         {
-            var keys = AttentionScratch.Align(start);
-            var packedValues = keys + transposed;
+            var packedValues = AttentionScratch.Align(start);
             for (var task = from; task < to; task++)
             {
                 int sequence = task / problem.KvHeads, kvHead = task % problem.KvHeads;
+                if (sequence + 1 < problem.Sequences)
+                {
+                    PrefetchCaches(problem, sequence + 1, kvHead);
+                }
                 var length = problem.Lengths[sequence];
                 nint kvColumn = kvHead * problem.HeadSize, column = kvColumn * group;
                 var o = new StridedRows(problem.O.At(sequence, column), problem.HeadSize);
@@ -73,8 +82,8 @@ internal static unsafe class DecodeAttention
                 // Whole blocks before the window are left out: the others stand where they stood, at multiples of a block.
                 var first = AttentionRows.FirstBlock(length - 1, problem.Window);
                 length -= first;
-                AttentionScratch.PackTransposed(keys, 0, problem.K.From(first, sequence * problem.SequenceK + kvColumn), length,
-                    problem.HeadSize);
+                // A block has a row of keys for each number of a key: the head's rows of each.
+                var keys = problem.K + sequence * problem.SequenceK + first * (nint)problem.KeyWidth + kvColumn * AttentionTile.Keys;
                 var values = problem.V.From(first, sequence * problem.SequenceV + kvColumn);
                 if (packsValues)
                 {
@@ -83,14 +92,29 @@ internal static unsafe class DecodeAttention
                 }
                 // The rows are the group's query heads, which all see the same keys.
                 AttentionRows.Attend(group, length - 1, step: 0, problem.Window, problem.HeadSize, problem.Scale,
-                    new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), keys, values, o, lse: null,
+                    new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), keys, problem.KeyWidth, values, o, lse: null,
                     scratch: packedValues + rows);
             }
         }
         AttentionScratch.Return(array);
     }
 
-    /// <summary>The same in plain loops, sums in double.</summary>
+    /// <summary>Asks for the keys of a head, and for the head's share of the values of all, which lie next to each other.</summary>
+    private static void PrefetchCaches(in Problem problem, int sequence, int kvHead)
+    {
+        var length = problem.Lengths[sequence];
+        var first = AttentionRows.FirstBlock(Math.Max(0, length - 1), problem.Window);
+        var keys = problem.K + sequence * problem.SequenceK + (nint)kvHead * problem.HeadSize * AttentionTile.Keys;
+        for (var block = first; block < length; block += AttentionTile.Keys)
+        {
+            AttentionScratch.Prefetch(new StridedRows(keys + block * (nint)problem.KeyWidth, AttentionTile.Keys), problem.HeadSize, Math.Min(AttentionTile.Keys, length - block));
+        }
+        var share = (length - first + problem.KvHeads - 1) / problem.KvHeads;
+        var row = first + kvHead * share;
+        AttentionScratch.Prefetch(problem.V.From(row, sequence * problem.SequenceV), Math.Min(share, length - row), problem.KvHeads * problem.HeadSize);
+    }
+
+    /// <summary>The same in plain loops, sums in double, with keys in a cache like the values'.</summary>
     public static void ForwardReference(int sequences, int* lengths, int heads, int kvHeads, int headSize, Real scale, Real* q, int ldq,
         Real* k, int ldk, nint sequenceK, Real* v, int ldv, nint sequenceV, Real* o, int ldo, int? window = null)
     {

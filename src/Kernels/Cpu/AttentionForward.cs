@@ -123,7 +123,7 @@ internal static unsafe partial class SegmentAttention
                 {
                     var row = start + i;
                     AttentionRows.Attend(Math.Min(TileRows, length - i), prefix + i, step: 1, problem.Window, headSize, problem.Scale,
-                        problem.Q.From(row, column), keys, new StridedRows(values, width), problem.O.From(row, column),
+                        problem.Q.From(row, column), keys, headSize, new StridedRows(values, width), problem.O.From(row, column),
                         problem.Lse + (nint)h * problem.Tokens + row, scratch);
                 }
             }

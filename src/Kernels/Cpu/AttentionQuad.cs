@@ -158,7 +158,49 @@ internal static unsafe class AttentionQuad
         }
     }
 
-    /// <summary>The same of one row over the whole depth.</summary>
+    /// <summary>The same of two rows over the whole depth.</summary>
+    public static void MultiplyPair(Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, int depth, int cols, bool fresh)
+    {
+        var j = 0;
+        if (Vector512.IsHardwareAccelerated)
+        {
+            j = MultiplyPair<Lanes512, Vector512<Real>, Two>(c, ldc, a, aRow, aDepth, b, ldb, depth, j, cols, fresh);
+            j = MultiplyPair<Lanes512, Vector512<Real>, One>(c, ldc, a, aRow, aDepth, b, ldb, depth, j, cols, fresh);
+        }
+        j = MultiplyPair<Lanes256, Vector256<Real>, Two>(c, ldc, a, aRow, aDepth, b, ldb, depth, j, cols, fresh);
+        MultiplyPair<Lanes256, Vector256<Real>, One>(c, ldc, a, aRow, aDepth, b, ldb, depth, j, cols, fresh);
+    }
+
+    private static int MultiplyPair<TLanes, TVector, TCount>(
+        Real* c, nint ldc, Real* a, nint aRow, nint aDepth, Real* b, nint ldb, int depth, int j, int cols, bool fresh)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
+        where TCount : struct, IVectorCount
+    {
+        var width = TCount.IsTwo ? 2 * TLanes.Count : TLanes.Count;
+        var c1 = c + ldc;
+        for (; j + width <= cols; j += width)
+        {
+            TVector s00 = default, s01 = default, s10 = default, s11 = default;
+            if (!fresh)
+            {
+                Load<TLanes, TVector, TCount>(c + j, out s00, out s01);
+                Load<TLanes, TVector, TCount>(c1 + j, out s10, out s11);
+            }
+            Real* x = a, y = b + j;
+            for (var d = 0; d < depth; d++, x += aDepth, y += ldb)
+            {
+                Load<TLanes, TVector, TCount>(y, out var y0, out var y1);
+                Add<TLanes, TVector, TCount>(x, y0, y1, ref s00, ref s01);
+                Add<TLanes, TVector, TCount>(x + aRow, y0, y1, ref s10, ref s11);
+            }
+            Store<TLanes, TVector, TCount>(s00, s01, c + j);
+            Store<TLanes, TVector, TCount>(s10, s11, c1 + j);
+        }
+        return j;
+    }
+
+    /// <summary>The same of one row.</summary>
     public static void MultiplyRow(Real* c, Real* a, nint aDepth, Real* b, nint ldb, int depth, int cols, bool fresh)
     {
         var j = 0;

@@ -13,10 +13,11 @@ internal static unsafe class AttentionRows
         rows * (width + AttentionTile.Lanes) + AttentionTile.RowsTogether * (AttentionTile.Keys + 1) + 2 * AttentionTile.Padded(rows);
 
     /// <summary>
-    /// Row r of q [rows, headSize] attends to the last window, or all, of the keys 0..position + r * step. keys are <see
-    /// cref="AttentionScratch.PackTransposed"/>'s blocks, values [keys, at least the padded headSize]; o [rows, headSize] and, unless null, lse [rows] are written.
+    /// Row r of q [rows, headSize] attends to the last window, or all, of the keys 0..position + r * step. keys are the first headSize numbers of <see
+    /// cref="AttentionScratch.PackTransposed"/>'s keys of keyWidth, values [keys, at least the padded headSize]; o [rows, headSize] and, unless null, lse
+    /// [rows] are written.
     /// </summary>
-    public static void Attend(int rows, int position, int step, int window, int headSize, Real scale, StridedRows q, Real* keys,
+    public static void Attend(int rows, int position, int step, int window, int headSize, Real scale, StridedRows q, Real* keys, int keyWidth,
         StridedRows values, StridedRows o, Real* lse, Real* scratch)
     {
         var width = AttentionTile.Padded(headSize);
@@ -41,7 +42,7 @@ internal static unsafe class AttentionRows
                 {
                     continue;
                 }
-                AttentionTile.Multiply(scores, AttentionTile.Keys, q.At(r, 0), q.Stride, 1, keys + (nint)block * headSize,
+                AttentionTile.Multiply(scores, AttentionTile.Keys, q.At(r, 0), q.Stride, 1, keys + (nint)block * keyWidth,
                     AttentionTile.Keys, count, headSize, AttentionTile.WidePadded(lastEnd), fresh: true);
                 // The same trip counts for all rows together: branches that the processor predicts.
                 var whole = windowed ? 0 : Math.Clamp(firstEnd, 0, AttentionTile.Keys) / AttentionTile.Lanes * AttentionTile.Lanes;

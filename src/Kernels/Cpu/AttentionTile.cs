@@ -47,7 +47,12 @@ internal static unsafe class AttentionTile
         {
             AttentionQuad.Multiply(c + r * ldc, ldc, a + r * aRow, aRow, aDepth, b, ldb, new AttentionQuad.Steps(depth), cols, fresh);
         }
-        for (; r < rows; r++)
+        if (r + 2 <= rows)
+        {
+            AttentionQuad.MultiplyPair(c + r * ldc, ldc, a + r * aRow, aRow, aDepth, b, ldb, depth, cols, fresh);
+            r += 2;
+        }
+        if (r < rows)
         {
             AttentionQuad.MultiplyRow(c + r * ldc, a + r * aRow, aDepth, b, ldb, depth, cols, fresh);
         }
@@ -75,7 +80,15 @@ internal static unsafe class AttentionTile
             var steps = AttentionQuad.Steps.Ending(shared, firstEnd + r * step, step);
             AttentionQuad.Multiply(c + r * ldc, ldc, a + r * lda, lda, 1, b, ldb, steps, cols, fresh: false);
         }
-        for (; r < rows; r++)
+        if (r + 2 <= rows)
+        {
+            // What both see, then what the second sees alone.
+            int end = Math.Clamp(firstEnd + r * step, 0, Keys), secondEnd = Math.Clamp(firstEnd + (r + 1) * step, 0, Keys);
+            AttentionQuad.MultiplyPair(c + r * ldc, ldc, a + r * lda, lda, 1, b, ldb, end, cols, fresh: false);
+            MultiplyWithin(c + (r + 1) * ldc, a + (r + 1) * lda, 1, b, ldb, end, secondEnd, cols);
+            r += 2;
+        }
+        if (r < rows)
         {
             AttentionQuad.MultiplyRow(c + r * ldc, a + r * lda, 1, b, ldb, Math.Clamp(firstEnd + r * step, 0, Keys), cols, fresh: false);
         }

@@ -67,13 +67,19 @@ public sealed unsafe partial class CpuBackend
         RequireLength(kCache, (long)sequences * capacity * width);
         RequireLength(vCache, (long)sequences * capacity * width);
         RequireLength(lengths, sequences);
+        RequireWholeBlocks(capacity);
         IndexBuffer.RequireCacheLengths(new ReadOnlySpan<int>(Data(lengths), sequences), capacity);
-        for (var s = 0; s < sequences; s++)
+        // Each number of a key goes to a line of its own, which costs more than to read it.
+        var state = (k: (Ptr)Data(k), v: (Ptr)Data(v), lengths: (nint)Data(lengths), kCache: (Ptr)Data(kCache), vCache: (Ptr)Data(vCache), capacity, width);
+        _team.For(sequences, RowGrain(LineElements * width), state, static (s, from, to) =>
         {
-            var at = (((long)s * capacity) + Data(lengths)[s] - 1) * width;
-            new ReadOnlySpan<Real>(Data(k) + ((long)s * width), width).CopyTo(new Span<Real>(Data(kCache) + at, width));
-            new ReadOnlySpan<Real>(Data(v) + ((long)s * width), width).CopyTo(new Span<Real>(Data(vCache) + at, width));
-        }
+            for (nint i = from; i < to; i++)
+            {
+                var (sequence, place) = (i * s.capacity * s.width, ((int*)s.lengths)[i] - 1);
+                Kernels.DecodeAttention.Append(s.kCache + sequence, place, s.k + (i * s.width), s.width);
+                new ReadOnlySpan<Real>(s.v + (i * s.width), s.width).CopyTo(new Span<Real>(s.vCache + sequence + ((nint)place * s.width), s.width));
+            }
+        });
     }
 
     public void DecodeAttention(
@@ -85,10 +91,19 @@ public sealed unsafe partial class CpuBackend
         RequireLength(kCache, (long)sequences * capacity * shape.KeyValueWidth);
         RequireLength(vCache, (long)sequences * capacity * shape.KeyValueWidth);
         RequireLength(lengths, sequences);
+        RequireWholeBlocks(capacity);
         Kernels.DecodeAttention.Forward(
             _team, sequences, Data(lengths), shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, Data(q), shape.QueryWidth,
             Data(kCache), shape.KeyValueWidth, (nint)capacity * shape.KeyValueWidth, Data(vCache), shape.KeyValueWidth,
             (nint)capacity * shape.KeyValueWidth, Data(output), shape.QueryWidth, shape.Window);
+    }
+
+    private static void RequireWholeBlocks(int capacity)
+    {
+        if (capacity % AttentionTile.Keys != 0)
+        {
+            throw new ArgumentException($"a cache of capacity {capacity}, no multiple of {AttentionTile.Keys}");
+        }
     }
 
     private static void RotateHalves(Real* x, Real* cos, Real* sin, int half, bool inverse, Real* y, bool accumulate)

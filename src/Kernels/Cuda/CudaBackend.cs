@@ -64,6 +64,8 @@ public sealed unsafe partial class CudaBackend : IBackend
     /// <summary>False: no kernel takes a window.</summary>
     public bool HasSlidingWindow => false;
 
+    public int CacheBlock => 1;
+
     public DeviceMemoryManager Memory { get; }
 
     public void Synchronise()

@@ -17,6 +17,8 @@ public sealed partial class DryBackend(string name = "cpu", bool batchInvariant 
 
     public bool HasSlidingWindow => hasSlidingWindow;
 
+    public int CacheBlock => 1;
+
     public DeviceMemoryManager Memory { get; } = new(NewPool());
 
     /// <summary>The tokens of the largest batch that was run backward.</summary>

@@ -19,6 +19,8 @@ public sealed partial class MeasuredBackend(IBackend inner) : IBackend
 
     public bool HasSlidingWindow => inner.HasSlidingWindow;
 
+    public int CacheBlock => inner.CacheBlock;
+
     /// <summary>The kernels called since the last <see cref="Clear"/>, those that took longest first.</summary>
     public IReadOnlyList<KernelCost> Costs => [.. _costs.Values.OrderByDescending(static c => c.Seconds)];
 

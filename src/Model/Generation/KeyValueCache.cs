@@ -4,8 +4,8 @@ using TinyDpo.Tensors;
 namespace TinyDpo.Models;
 
 /// <summary>
-/// The keys and values of every layer for a number of sequences: two buffers [slots, capacity, kvHeads * headSize] a layer. Belongs to the
-/// scope in which it was made.
+/// The keys and values of every layer for a number of sequences: two buffers [slots, capacity * kvHeads * headSize] a layer, where the backend
+/// alone knows what lies where within a block of tokens. Belongs to the scope in which it was made.
 /// </summary>
 internal sealed class KeyValueCache
 {
@@ -18,18 +18,21 @@ internal sealed class KeyValueCache
     private readonly DeviceBuffer[] _values;
 
     /// <exception cref="InputException">The model has a window, shorter than the capacity, and the device none.</exception>
-    public KeyValueCache(Transformer model, int slots, int capacity)
+    /// <param name="model">Whose keys and values.</param>
+    /// <param name="slots">Sequences side by side.</param>
+    /// <param name="tokens">Each has at most.</param>
+    public KeyValueCache(Transformer model, int slots, int tokens)
     {
-        model.Reserve(capacity);
-        (_model, _capacity) = (model, capacity);
-        var length = checked(slots * capacity * Width(model));
+        model.Reserve(tokens);
+        (_model, _capacity) = (model, Capacity(model, tokens));
+        var length = checked(slots * _capacity * Width(model));
         _keys = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];
         _values = [.. Enumerable.Range(0, model.Config.Layers).Select(_ => model.Backend.Memory.Rent(length))];
     }
 
     /// <summary>How many sequences of that length are run side by side without taking too much memory; at least 1.</summary>
-    public static int MostSlots(Transformer model, int capacity) =>
-        (int)Math.Clamp(LayerBudget / ((long)capacity * Width(model)), 1, int.MaxValue);
+    public static int MostSlots(Transformer model, int tokens) =>
+        (int)Math.Clamp(LayerBudget / ((long)Capacity(model, tokens) * Width(model)), 1, int.MaxValue);
 
     /// <summary>Attention of one new token a slot: appends its key and value, then attends to all that the slot holds.</summary>
     /// <param name="lengths">Tokens in each slot, the new one included.</param>
@@ -43,18 +46,25 @@ internal sealed class KeyValueCache
         return output;
     };
 
-    /// <summary>Copies the first <paramref name="length"/> entries of one slot over another.</summary>
+    /// <summary>Copies the first <paramref name="length"/> tokens of one slot over another.</summary>
     public void Move(int from, int to, int length)
     {
         if (from == to)
         {
             return;
         }
-        var width = Width(_model);
+        var (slot, used) = (_capacity * Width(_model), Capacity(_model, length) * Width(_model));
         foreach (var buffer in _keys.Concat(_values))
         {
-            _model.Backend.Copy(buffer.Slice(from * _capacity * width, length * width), buffer.Slice(to * _capacity * width, length * width));
+            _model.Backend.Copy(buffer.Slice(from * slot, used), buffer.Slice(to * slot, used));
         }
+    }
+
+    /// <summary>So many tokens, and what fills the last of their blocks.</summary>
+    private static int Capacity(Transformer model, int tokens)
+    {
+        var block = model.Backend.CacheBlock;
+        return (tokens + block - 1) / block * block;
     }
 
     private static int Width(Transformer model) => model.Config.Attention(0).KeyValueWidth; // every layer's
