@@ -6,17 +6,17 @@ namespace TinyDpo.Tensors;
 [InterpolatedStringHandler]
 public ref struct FailureMessage
 {
-    private DefaultInterpolatedStringHandler _text;
+    private string _text;
 
     public FailureMessage(int literalLength, int formattedCount, bool condition, out bool fails)
     {
         fails = !condition;
-        _text = fails ? new DefaultInterpolatedStringHandler(literalLength, formattedCount) : default;
+        _text = "";
     }
 
-    public void AppendLiteral(string text) => _text.AppendLiteral(text);
+    public void AppendLiteral(string text) => _text += text;
 
-    public void AppendFormatted<T>(T value) => _text.AppendFormatted(value);
+    public void AppendFormatted<T>(T value) => _text += value;
 
-    public string Text() => _text.ToStringAndClear();
+    public string Text() => _text;
 }

@@ -1,9 +1,10 @@
 using System.Buffers;
+using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
 
 /// <summary>Draws one token from a row of logits. Probabilities are in double, so that the draw is the same on every device.</summary>
-internal static class TokenSampler
+internal static unsafe class TokenSampler
 {
     /// <param name="logits">[vocabulary].</param>
     /// <param name="options">Temperature, top-k and top-p.</param>
@@ -11,31 +12,33 @@ internal static class TokenSampler
     /// <exception cref="NonFiniteException">A logit is NaN, or the largest infinite.</exception>
     public static int Draw(ReadOnlySpan<Real> logits, SamplingOptions options, double uniform)
     {
-        var likeliest = ArgMax(logits);
-        if (!Real.IsFinite(logits[likeliest]))
+        var highest = Highest(logits);
+        if (!Real.IsFinite(highest))
         {
             throw new NonFiniteException("the largest logit");
         }
         if (options.Temperature == 0)
         {
-            return likeliest;
+            return logits.IndexOf(highest);
         }
-        return options.TopK > 0 || options.TopP < 1 ? DrawSorted(logits, options, uniform) : DrawAll(logits, options.Temperature, uniform);
+        return options.TopK > 0 || options.TopP < 1
+            ? DrawSorted(logits, highest, options, uniform)
+            : DrawAll(logits, highest, options.Temperature, uniform);
     }
 
-    private static int DrawAll(ReadOnlySpan<Real> logits, double temperature, double uniform)
+    private static int DrawAll(ReadOnlySpan<Real> logits, Real highest, double temperature, double uniform)
     {
         var weights = ArrayPool<double>.Shared.Rent(logits.Length);
-        var total = Weights(logits, temperature, weights);
+        var total = Weights(logits, highest, temperature, weights.AsSpan(0, logits.Length));
         var chosen = Walk(weights.AsSpan(0, logits.Length), uniform * total);
         ArrayPool<double>.Shared.Return(weights);
         return chosen;
     }
 
-    private static int DrawSorted(ReadOnlySpan<Real> logits, SamplingOptions options, double uniform)
+    private static int DrawSorted(ReadOnlySpan<Real> logits, Real highest, SamplingOptions options, double uniform)
     {
         var weights = new double[logits.Length];
-        var total = Weights(logits, options.Temperature, weights);
+        var total = Weights(logits, highest, options.Temperature, weights);
         var order = new int[logits.Length];
         for (var j = 0; j < order.Length; j++)
         {
@@ -73,16 +76,39 @@ internal static class TokenSampler
         return order[Walk(sorted, uniform * total)];
     }
 
-    private static double Weights(ReadOnlySpan<Real> logits, double temperature, Span<double> weights)
+    /// <summary>weights[j] = exp((logits[j] - highest) / temperature), 0 where that is below e^-700; returns their sum.</summary>
+    private static double Weights(ReadOnlySpan<Real> logits, double highest, double temperature, Span<double> weights)
     {
-        double max = logits[ArgMax(logits)];
-        double total = 0;
         for (var j = 0; j < logits.Length; j++)
         {
-            weights[j] = Math.Exp((logits[j] - max) / temperature);
-            total += weights[j];
+            weights[j] = logits[j] - highest;
+        }
+        double total = 0;
+        fixed (double* w = weights)
+        {
+            var i = 0;
+            for (; i <= weights.Length - Vector256<double>.Count; i += Vector256<double>.Count)
+            {
+                Weight(Vector256.Load(w + i), temperature).Store(w + i);
+                total += w[i];
+                total += w[i + 1];
+                total += w[i + 2];
+                total += w[i + 3];
+            }
+            for (; i < weights.Length; i++)
+            {
+                w[i] = Weight(Vector256.CreateScalar(w[i]), temperature)[0];
+                total += w[i];
+            }
         }
         return total;
+
+        // Beyond e^-708 the vectors' exponential takes each lane by itself, to no purpose here.
+        static Vector256<double> Weight(Vector256<double> below, double temperature)
+        {
+            var (x, lowest) = (below / temperature, Vector256.Create(-700.0));
+            return Vector256.Exp(Vector256.Max(x, lowest)) & Vector256.GreaterThanOrEqual(x, lowest);
+        }
     }
 
     private static int Walk(ReadOnlySpan<double> weights, double goal)
@@ -104,17 +130,26 @@ internal static class TokenSampler
         return last; // rounding left the goal a hair beyond the sum
     }
 
-    private static int ArgMax(ReadOnlySpan<Real> logits)
+    /// <summary>A NaN is taken as the highest, so that it is found.</summary>
+    private static Real Highest(ReadOnlySpan<Real> logits)
     {
-        var best = 0;
-        for (var j = 1; j < logits.Length; j++)
+        var (highest, j) = (Real.NegativeInfinity, 0);
+        if (logits.Length >= Vector256<Real>.Count)
         {
-            // A NaN is taken as the largest, so that it is found.
-            if (logits[j] > logits[best] || Real.IsNaN(logits[j]))
+            var lanes = Vector256.Create(highest);
+            for (; j <= logits.Length - Vector256<Real>.Count; j += Vector256<Real>.Count)
             {
-                best = j;
+                lanes = Vector256.Max(lanes, Vector256.Create(logits[j..]));
+            }
+            for (var lane = 0; lane < Vector256<Real>.Count; lane++)
+            {
+                highest = Real.Max(highest, lanes[lane]);
             }
         }
-        return best;
+        for (; j < logits.Length; j++)
+        {
+            highest = Real.Max(highest, logits[j]);
+        }
+        return highest;
     }
 }

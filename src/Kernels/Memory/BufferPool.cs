@@ -11,51 +11,46 @@ namespace TinyDpo.Kernels;
 /// <param name="free">Gives a block back to the device.</param>
 public sealed class BufferPool(Func<nuint, nint> allocate, Action<nint> free) : IDisposable
 {
-    private readonly Dictionary<nuint, Stack<nint>> _free = [];
+    private readonly Stack<nint>?[] _free = new Stack<nint>?[4 * 64]; // of each class
     private readonly HashSet<nint> _all = [];
 
     /// <summary>Bytes taken from the device, in use or kept for reuse.</summary>
     public long Bytes { get; private set; }
 
     /// <summary>Whether there are blocks that nobody uses.</summary>
-    public bool HasFree => _free.Values.Any(static blocks => blocks.Count > 0);
+    public bool HasFree => _free.Any(static blocks => blocks is { Count: > 0 });
 
     /// <param name="bytes">How many are needed.</param>
     /// <param name="ownClass">No larger block will do: for what is kept so long that its slack would be missed.</param>
     public (nint Address, nuint Capacity) Take(nuint bytes, bool ownClass)
     {
-        var capacity = SizeClass(bytes);
-        for (var fit = capacity; fit <= (ownClass ? capacity : 2 * capacity); fit = SizeClass(fit + 1))
+        var own = Class(bytes);
+        // The fourth class above is twice the size.
+        for (var fit = own; fit <= (ownClass ? own : own + 4); fit++)
         {
-            if (_free.TryGetValue(fit, out var blocks) && blocks.TryPop(out var free))
+            if (_free[fit] is { } blocks && blocks.TryPop(out var free))
             {
-                return (free, fit);
+                return (free, Capacity(fit));
             }
         }
+        var capacity = Capacity(own);
         var address = allocate(capacity);
         _all.Add(address);
         Bytes += (long)capacity;
         return (address, capacity);
     }
 
-    public void Give(nint address, nuint capacity)
-    {
-        if (!_free.TryGetValue(capacity, out var blocks))
-        {
-            _free.Add(capacity, blocks = new Stack<nint>());
-        }
-        blocks.Push(address);
-    }
+    public void Give(nint address, nuint capacity) => (_free[Class(capacity)] ??= new Stack<nint>()).Push(address);
 
     /// <summary>Gives the blocks that nobody uses back to the device, which must have no work left on them.</summary>
     public void Trim()
     {
-        foreach (var (capacity, blocks) in _free)
+        for (var own = 0; own < _free.Length; own++)
         {
-            while (blocks.TryPop(out var address))
+            while (_free[own] is { } blocks && blocks.TryPop(out var address))
             {
                 _all.Remove(address);
-                Bytes -= (long)capacity;
+                Bytes -= (long)Capacity(own);
                 free(address);
             }
         }
@@ -68,16 +63,20 @@ public sealed class BufferPool(Func<nuint, nint> allocate, Action<nint> free) : 
             free(address);
         }
         _all.Clear();
-        _free.Clear();
+        Array.Clear(_free);
     }
 
-    private static nuint SizeClass(nuint bytes)
+    /// <summary>The smallest class with room for so many bytes: class 4 e + q holds 256 * 2^e bytes and q quarters more.</summary>
+    private static int Class(nuint bytes)
     {
         if (bytes <= 256)
         {
-            return 256;
+            return 0;
         }
-        var quarter = (nuint)BitOperations.RoundUpToPowerOf2((ulong)bytes) / 8;
-        return (bytes + quarter - 1) / quarter * quarter;
+        var last = bytes - 1;
+        var power = BitOperations.Log2(last);
+        return (4 * (power - 8)) + (int)((last >> (power - 2)) & 3) + 1;
     }
+
+    private static nuint Capacity(int sizeClass) => (nuint)(4 + (sizeClass % 4)) << (6 + (sizeClass / 4));
 }

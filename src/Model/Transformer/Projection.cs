@@ -25,7 +25,14 @@ internal sealed class Projection
     public IReadOnlyList<(Tensor Weight, Tensor? Bias)> Parts { get; }
 
     /// <summary>The output of a map in one: x [tokens, in], result [tokens, out].</summary>
-    public Tensor Apply(Tensor x) => Parts.Count == 1 ? ApplyParts(x)[0] : throw new InvalidOperationException($"{Name} has {Parts.Count} parts");
+    public Tensor Apply(Tensor x)
+    {
+        if (Parts is not [(var weight, var bias)])
+        {
+            throw new InvalidOperationException($"{Name} has {Parts.Count} parts");
+        }
+        return Adapter is null ? Linear(x, weight, bias) : ApplyParts(x)[0];
+    }
 
     /// <summary>residual + the output of a map in one: residual and result [tokens, out].</summary>
     public Tensor AddTo(Tensor residual, Tensor x) => Adapter is null && Parts is [(var weight, null)]
