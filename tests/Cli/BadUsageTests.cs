@@ -80,24 +80,10 @@ internal sealed class BadUsageTests
     public void IsOneLineAndExitCode2(string args, params string[] texts) =>
         CommandLineRun.Of(args.Split(' ', StringSplitOptions.RemoveEmptyEntries)).AssertFails(CommandLine.BadUsage, [.. texts, "--help"]);
 
-    [TestCase("")]
-    [TestCase("demo")]
-    [TestCase("sft")]
-    [TestCase("dpo")]
-    [TestCase("pairs")]
-    [TestCase("eval")]
-    [TestCase("generate")]
-    [TestCase("tokenize")]
-    [TestCase("score")]
-    [TestCase("theory")]
-    [TestCase("oracle")]
-    [TestCase("bench")]
-    [TestCase("bench step")]
-    [TestCase("bench sample")]
-    [TestCase("bench kernels")]
-    [TestCase("bench roofline")]
-    [TestCase("profile")]
-    [TestCase("devices")]
+    private static IEnumerable<string> CommandLines() =>
+        ["", .. CommandLine.Commands.Keys, "bench step", "bench sample", "bench kernels", "bench roofline"];
+
+    [TestCaseSource(nameof(CommandLines))]
     public void HelpOfEveryCommandDescribesEveryOption(string command)
     {
         var help = CommandLineRun.Of([.. command.Split(' ', StringSplitOptions.RemoveEmptyEntries), "--help"]).Succeeded();
@@ -110,4 +96,16 @@ internal sealed class BadUsageTests
 
     [Test]
     public void NoArgumentsAskForHelp() => Assert.That(CommandLineRun.Of().Succeeded().Output, Does.Contain("Usage:"));
+
+    /// <summary>A command is made by the name that it bears, and all are made where none is named.</summary>
+    [Test]
+    public void EveryCommandIsFoundByItsName()
+    {
+        Assert.That(CommandLine.Commands.Select(static c => c.Value().Name), Is.EqualTo(CommandLine.Commands.Keys));
+        var help = CommandLineRun.Of("--help").Succeeded().Lines;
+        foreach (var name in CommandLine.Commands.Keys)
+        {
+            Assert.That(help, Has.Some.StartsWith($"  {name} "));
+        }
+    }
 }

@@ -52,14 +52,12 @@ internal sealed class WorldPipeline(DemoOptions options, IRunLog log, Cancellati
             }.Validated("demo"),
             backend);
         model.Initialise(options.Seed);
-        SftExample[] examples =
-        [
-            .. Enumerable.Range(0, options.SftTexts).Select(i =>
-            {
-                var (prefix, continuation) = options.World.Sample(options.Seed, i);
-                return new SftExample(i, tokenizer.Encode(prefix), [.. tokenizer.EncodeContinuation(continuation), tokenizer.EosId]);
-            }),
-        ];
+        var examples = new SftExample[options.SftTexts];
+        Parallel.For(0, examples.Length, new ParallelOptions { CancellationToken = cancellation }, i =>
+        {
+            var (prefix, continuation) = options.World.Sample(options.Seed, i);
+            examples[i] = new SftExample(i, tokenizer.Encode(prefix), [.. tokenizer.EncodeContinuation(continuation), tokenizer.EosId]);
+        });
         Train("SFT", model, new SftTask(model, examples), options.Sft, report: report);
         return model;
     }
