@@ -53,7 +53,7 @@ internal sealed class DeviceFlags
     public (long MemoryBytes, double? PeakFlops, DryBackend StandIn) Limits(ParseResult parsed)
     {
         using var backend = Open(parsed);
-        var standIn = new DryBackend(backend.Name, backend.BatchInvariant, backend.HasSlidingWindow);
+        var standIn = new DryBackend(backend.Name, backend.BatchInvariant, backend.HasSlidingWindow, backend.CacheBlock, keepsPacked: backend is CpuBackend);
 #if !DOUBLE
         if (_device.Read(parsed) == Cuda)
         {

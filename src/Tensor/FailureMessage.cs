@@ -6,6 +6,7 @@ namespace TinyDpo.Tensors;
 [InterpolatedStringHandler]
 public ref struct FailureMessage
 {
+    // Not the framework's handler, which would be cleared for each check that holds.
     private string _text;
 
     public FailureMessage(int literalLength, int formattedCount, bool condition, out bool fails)

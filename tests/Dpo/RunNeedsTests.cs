@@ -21,6 +21,8 @@ public class RunNeedsTests
         var config = TinyModels.Config(vocabulary: s_tokenizer.VocabSize, hidden: 48);
         ModelFile.Save(_folder.File("model"), TinyModels.Create(backend, config), s_tokenizer);
         ModelFile.Save(_folder.File("other"), TinyModels.Create(backend, config, seed: 2), s_tokenizer);
+        var wide = TinyModels.Config(vocabulary: s_tokenizer.VocabSize, hidden: 320) with { Heads = 8, HeadSize = 40 };
+        ModelFile.Save(_folder.File("wide"), TinyModels.Create(backend, wide), s_tokenizer);
         File.WriteAllLines(_folder.File("pairs.jsonl"), Enumerable.Range(0, 40).Select(static i => JsonSerializer.Serialize(
             new { prompt = $"film {i}", chosen = " was good" + new string('!', i % 13), rejected = " was bad" + new string('?', i % 17) })));
         File.WriteAllLines(_folder.File("texts.jsonl"), Enumerable.Range(0, 40).Select(static i => JsonSerializer.Serialize(
@@ -63,6 +65,21 @@ public class RunNeedsTests
             },
             backend, IRunLog.Silent, default));
     }
+
+    /// <summary>Adapters on weights that are more than all else, which are kept packed while the report's examples are sampled.</summary>
+    [Test]
+    public void ThePoolOfARunThatWeightsFillIsForetold() =>
+        AssertForetold("wide", (backend, folder, dry) => DpoRun.Run(
+            new DpoRunOptions
+            {
+                Model = _folder.File("wide"),
+                Data = _folder.File("pairs.jsonl"),
+                Out = folder,
+                Training = s_training with { BatchSize = 1, MaxSteps = 2, Lora = new LoraOptions { Rank = 2, Alpha = 4 } },
+                TokenBudget = 40,
+                DryRun = dry,
+            },
+            backend, IRunLog.Silent, default));
 
     [Test]
     public void ThePoolOfAnSftRunIsForetold([Range(0, 3)] int variant, [Values(200, 4096)] int budget) =>

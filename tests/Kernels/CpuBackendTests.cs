@@ -29,33 +29,6 @@ public class CpuBackendTests
         _backend.Dispose();
     }
 
-    [Test]
-    public void AMatrixIsKeptPackedAsLongAsTheScopeLastsAndForItsOwnShape()
-    {
-        const int m = 5, n = 20, k = 12;
-        var (a, first, second) = (Random(0, m * k), Random(1, n * k), Random(2, n * k));
-        var b = Put(first);
-        Real[] Product(int columns, int depth)
-        {
-            var c = New(m * columns);
-            _backend.Gemm(false, true, m, columns, depth, 1, Put(a), b, false, c, addend: null);
-            return Get(c);
-        }
-        using (new MemoryScope(_backend))
-        {
-            var (expected, otherShape) = (Product(n, k), Product(k, n / 2));
-            _backend.KeepPacked(b, n, k);
-            Assert.That(Product(n, k), Is.EqualTo(expected));
-            Assert.That(Product(k, n / 2), Is.EqualTo(otherShape));
-            _backend.Fill(b, 0);
-            Assert.That(Product(n, k), Is.EqualTo(expected), "from what is kept");
-        }
-        _backend.Upload([.. second.Select(static x => (Real)x)], b);
-        var after = Product(n, k);
-        b = Put(second);
-        Assert.That(after, Is.EqualTo(Product(n, k)), "nothing is kept any more");
-    }
-
     [TestCaseSource(nameof(s_sizes))]
     public void RmsNorm((int Rows, int Columns) size)
     {

@@ -137,6 +137,7 @@ public unsafe class GemmTests
     [TestCase(6, 70, 1130, TestName = "A kept B: fewer rows than a tile, three blocks")]
     [TestCase(64, 172, 64, TestName = "A kept B: whole tiles")]
     [TestCase(260, 33, 700, TestName = "A kept B: more rows than columns")]
+    [TestCase(1040, 130, 600, TestName = "A kept B: a packed A")]
     [TestCase(530, 520, 1024, TestName = "A kept B: more columns than are gone through at a time")]
     public void PanelsThatAreKeptGiveTheSameBits(int m, int n, int k)
     {
@@ -165,7 +166,7 @@ public unsafe class GemmTests
     public void WhatIsAskedForAheadIsEveryLineOfTheStripAndLittleMore(
         [Values] bool alongSteps, [Values(1, 8, 31, 128)] int count, [Values(1, 100, 256, 465)] int depth)
     {
-        const int line = GemmAhead.Line;
+        const int line = Prefetch.Line;
         var (rows, width) = alongSteps ? (count, depth) : (depth, count);
         var lines = (width + line - 1) / line;
         var ld = (lines + 1) * line;

@@ -90,6 +90,28 @@ public class TokenSamplerTests
         Assert.That(TokenSampler.Draw([0, Real.NegativeInfinity], new SamplingOptions(), Math.BitDecrement(1.0)), Is.EqualTo(0));
     }
 
+    [Test]
+    public void ALogitThatIsNotFiniteIsAnError(
+        [Values(0, 6, 10)] int place, [Values(double.NaN, double.PositiveInfinity)] double bad, [Values(0.0, 1)] double temperature)
+    {
+        var logits = new Real[11];
+        logits[place] = (Real)bad;
+        Assert.That(() => TokenSampler.Draw(logits, new SamplingOptions(temperature), 0.5), Throws.TypeOf<NonFiniteException>());
+        Array.Fill(logits, Real.NegativeInfinity);
+        Assert.That(() => TokenSampler.Draw(logits, new SamplingOptions(temperature), 0.5), Throws.TypeOf<NonFiniteException>());
+    }
+
+    [Test]
+    public void WhatIsFarBelowOrMaskedIsNeverDrawn()
+    {
+        var low = Real.NegativeInfinity;
+        Real[] logits = [low, 0, -10_000, low, -20_000, 0, low, -3000, low, -1000, low];
+        for (var i = 0; i < 1000; i++)
+        {
+            Assert.That(TokenSampler.Draw(logits, new SamplingOptions(), i / 1000.0), Is.EqualTo(i < 500 ? 1 : 5));
+        }
+    }
+
     /// <summary>The plain definition: sort (ties by id), keep K, keep the fewest whose probabilities first reach P, renormalise.</summary>
     private static double[] Probabilities(Real[] logits, SamplingOptions options)
     {

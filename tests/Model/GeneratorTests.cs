@@ -108,6 +108,27 @@ public class GeneratorTests(bool tied, bool interleaved)
         Assert.That(after, Is.EqualTo(Tokens(Generator.Sample(fresh, _prompts, options))));
     }
 
+    /// <summary>Sequences of two and three blocks of the cache, which end one after the other and move into each other's slots.</summary>
+    [Test]
+    public void LongSequencesMoveBetweenSlotsUnchanged()
+    {
+        var model = TinyModels.Create(_backend, _model.Config with { MaxPositions = 200 });
+        int[][] prompts = [.. Enumerable.Range(0, 9).Select(static i => TinyModels.Tokens(5, i, 12, Vocabulary)).Select(
+            static (p, i) => Enumerable.Repeat(p, 200).SelectMany(static t => t).Take(50 + (17 * i % 90)).ToArray())];
+        var options = new GenerationOptions { MaxTokens = 100, Seed = 2, EosId = 3, Slots = 1 };
+        var alone = Generator.Sample(model, prompts, options);
+        Assert.That(alone.Select(static s => s.Tokens.Length).Distinct().Count(), Is.GreaterThan(3), "they end at different times");
+        Assert.That(Tokens(Generator.Sample(model, prompts, options with { Slots = 3 })), Is.EqualTo(Tokens(alone)));
+        Assert.That(Tokens(Generator.Sample(model, prompts, options with { Slots = 9 })), Is.EqualTo(Tokens(alone)));
+
+        var greedy = Generator.Sample(model, prompts, options with { Sampling = s_greedy, EosId = null, Slots = 4 });
+        foreach (var (prompt, tokens) in prompts.Zip(Tokens(greedy)))
+        {
+            var logits = NextLogits(model, [.. prompt, .. tokens[..^1]]);
+            Assert.That(tokens[^1], Is.EqualTo(Array.IndexOf(logits, logits.Max())));
+        }
+    }
+
     [Test]
     public void ASequenceEndsWithTheEndTokenOnceOrAtItsLimit()
     {
@@ -166,10 +187,12 @@ public class GeneratorTests(bool tied, bool interleaved)
 
     private static int[][] Tokens(Continuation[] samples) => [.. samples.Select(static s => s.Tokens)];
 
-    private Real[] NextLogits(int[] sequence)
+    private Real[] NextLogits(int[] sequence) => NextLogits(_model, sequence);
+
+    private Real[] NextLogits(Transformer model, int[] sequence)
     {
         using var step = new StepScope(_backend, gradients: false);
         var batch = PackedBatch.Pack(_backend, [new PromptGroup(sequence, [[0]])]);
-        return _model.Logits(_model.Hidden(batch), OpTable.Index(_backend, [sequence.Length - 1])).ToArray();
+        return model.Logits(model.Hidden(batch), OpTable.Index(_backend, [sequence.Length - 1])).ToArray();
     }
 }

@@ -51,6 +51,24 @@ public class LoraTests
         }
     }
 
+    /// <summary>Matrices are kept packed while sequences are sampled: the adapters' too, as they are.</summary>
+    [Test]
+    public void WhatIsSampledComesFromTheAdaptersAsTheyAre()
+    {
+        var model = TinyModels.Create(_backend);
+        int[][] Sample() => [.. Generator.Sample(model, [[1, 2, 3], [4]], new GenerationOptions { MaxTokens = 30, Seed = 3 }).Select(static s => s.Tokens)];
+        var plain = Sample();
+        var adapters = LoraAdapters.Attach(model, s_options, seed: 1);
+        Randomise(adapters);
+        var adapted = Sample();
+        Assert.That(adapted, Is.Not.EqualTo(plain));
+        Assert.That(model.WithoutAdapters(Sample), Is.EqualTo(plain));
+        Randomise(adapters, scale: 0.7);
+        Assert.That(Sample(), Is.Not.EqualTo(adapted));
+        Randomise(adapters);
+        Assert.That(Sample(), Is.EqualTo(adapted));
+    }
+
     [TestCaseSource(nameof(Cases))]
     public void MergedAndUnmergedLogitsAgree(ModelConfig config)
     {

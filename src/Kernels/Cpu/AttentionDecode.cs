@@ -16,7 +16,14 @@ internal static unsafe class DecodeAttention
         public Real* K;
         public StridedRows Q, V, O;
         public nint SequenceK, SequenceV;
+
+        /// <summary>A head's keys from number first on, which begins a block. A block has a row of keys for each number of a key: the head's rows of each.</summary>
+        public readonly Real* Keys(int sequence, int first, int kvHead) =>
+            K + sequence * SequenceK + first * (nint)KeyWidth + (nint)kvHead * HeadSize * AttentionTile.Keys;
     }
+
+    /// <summary>The most numbers of a sequence's cache that are asked for while the one before is attended to: 512 KiB of float, well within a level 2 cache.</summary>
+    private const int MostPrefetched = 128 * 1024;
 
     /// <summary>Puts a key [width] at its place in a sequence's cache: transposed, as every query to come reads it.</summary>
     public static void Append(Real* keys, int place, Real* key, int width) =>
@@ -58,7 +65,7 @@ internal static unsafe class DecodeAttention
         var width = AttentionTile.Padded(problem.HeadSize);
         // Cached values whose rows are whole vectors are read where they lie.
         var packsValues = width != problem.HeadSize;
-        var rows = packsValues ? (long)problem.MostKeys * width : 0;
+        var rows = packsValues ? (long)AttentionScratch.BlockCapacity(problem.MostKeys) * width : 0;
         var group = problem.Heads / problem.KvHeads;
         var array = AttentionScratch.Rent(rows + AttentionRows.ScratchLength(group, width));
         fixed (Real* start = array)
@@ -82,8 +89,6 @@ internal static unsafe class DecodeAttention
                 // Whole blocks before the window are left out: the others stand where they stood, at multiples of a block.
                 var first = AttentionRows.FirstBlock(length - 1, problem.Window);
                 length -= first;
-                // A block has a row of keys for each number of a key: the head's rows of each.
-                var keys = problem.K + sequence * problem.SequenceK + first * (nint)problem.KeyWidth + kvColumn * AttentionTile.Keys;
                 var values = problem.V.From(first, sequence * problem.SequenceV + kvColumn);
                 if (packsValues)
                 {
@@ -92,7 +97,7 @@ internal static unsafe class DecodeAttention
                 }
                 // The rows are the group's query heads, which all see the same keys.
                 AttentionRows.Attend(group, length - 1, step: 0, problem.Window, problem.HeadSize, problem.Scale,
-                    new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), keys, problem.KeyWidth, values, o, lse: null,
+                    new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), problem.Keys(sequence, first, kvHead), problem.KeyWidth, values, o, lse: null,
                     scratch: packedValues + rows);
             }
         }
@@ -104,14 +109,19 @@ internal static unsafe class DecodeAttention
     {
         var length = problem.Lengths[sequence];
         var first = AttentionRows.FirstBlock(Math.Max(0, length - 1), problem.Window);
-        var keys = problem.K + sequence * problem.SequenceK + (nint)kvHead * problem.HeadSize * AttentionTile.Keys;
+        var width = problem.KvHeads * problem.HeadSize;
+        if (2L * (length - first) * width > MostPrefetched)
+        {
+            return;
+        }
         for (var block = first; block < length; block += AttentionTile.Keys)
         {
-            AttentionScratch.Prefetch(new StridedRows(keys + block * (nint)problem.KeyWidth, AttentionTile.Keys), problem.HeadSize, Math.Min(AttentionTile.Keys, length - block));
+            var keys = new StridedRows(problem.Keys(sequence, block, kvHead), AttentionTile.Keys);
+            AttentionScratch.Prefetch(keys, problem.HeadSize, Math.Min(AttentionTile.Keys, length - block));
         }
         var share = (length - first + problem.KvHeads - 1) / problem.KvHeads;
         var row = first + kvHead * share;
-        AttentionScratch.Prefetch(problem.V.From(row, sequence * problem.SequenceV), Math.Min(share, length - row), problem.KvHeads * problem.HeadSize);
+        AttentionScratch.Prefetch(problem.V.From(row, sequence * problem.SequenceV), Math.Min(share, length - row), width);
     }
 
     /// <summary>The same in plain loops, sums in double, with keys in a cache like the values'.</summary>

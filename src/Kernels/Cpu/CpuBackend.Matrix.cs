@@ -12,15 +12,19 @@ public sealed unsafe partial class CpuBackend
         RequireLength(b, (long)k * n);
         RequireLength(c, (long)m * n);
         DeviceMemory.RequireAddend(addend, c, m, n, accumulate);
-        var packed = transB && b.Packed is { Panels.Returned: false } kept && (kept.N, kept.K) == (n, k) ? Data(kept.Panels) : null;
+        var packed = transB ? Packed(b, n, k) : null;
         Kernels.Gemm.Multiply(
             _team, transA, transB, m, n, k, alpha, Data(a), transA ? m : k, Data(b), transB ? k : n, accumulate, Data(c), n,
-            addend is null ? null : Data(addend), packed);
+            addend is null ? null : Data(addend), packed is null ? null : Data(packed));
     }
 
     public void KeepPacked(DeviceBuffer b, int n, int k)
     {
         RequireLength(b, (long)n * k);
+        if (Packed(b, n, k) is not null)
+        {
+            return; // by a scope around this one, which lasts longer
+        }
         b.Packed = new PackedOperand(Memory.Rent(Kernels.Gemm.PackedLength(n, k)), n, k);
         Kernels.Gemm.PackTransposed(_team, n, k, Data(b), Data(b.Packed.Panels));
     }
@@ -88,6 +92,10 @@ public sealed unsafe partial class CpuBackend
             }
         });
     }
+
+    /// <summary>The panels of b [n, k], where they are kept.</summary>
+    private static DeviceBuffer? Packed(DeviceBuffer b, int n, int k) =>
+        b.Packed is { Panels.Returned: false } kept && (kept.N, kept.K) == (n, k) ? kept.Panels : null;
 
     /// <summary>Rows a worker takes at a time, for about <see cref="ElementGrain"/> elements.</summary>
     private static int RowGrain(int columns) => Math.Max(1, ElementGrain / 4 / Math.Max(1, columns));

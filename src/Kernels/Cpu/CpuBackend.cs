@@ -11,8 +11,6 @@ public sealed unsafe partial class CpuBackend : IBackend
     // Elements a worker takes at a time in elementwise kernels: enough to pay for the hand-out, few enough to balance two cores.
     private const int ElementGrain = 16 * 1024;
 
-    private const int LineElements = 64 / sizeof(Real);
-
     private readonly WorkerTeam _team;
 
     /// <param name="threads">Number of threads; null for TINYDPO_THREADS, else the machine's cores.</param>

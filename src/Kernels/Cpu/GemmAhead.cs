@@ -8,11 +8,8 @@ namespace TinyDpo.Kernels;
 /// </summary>
 internal readonly unsafe struct GemmAhead(Real* first, nint stride, nint second)
 {
-    /// <summary>Elements of a line of 64 bytes.</summary>
-    public const int Line = 64 / sizeof(Real);
-
     /// <summary>A pair goes with so many steps of k.</summary>
-    public const int StepsAPair = Line;
+    public const int StepsAPair = Prefetch.Line;
 
     /// <summary>The first line of the first pair; null for none.</summary>
     public readonly Real* First = first;
@@ -33,12 +30,12 @@ internal readonly unsafe struct GemmAhead(Real* first, nint stride, nint second)
         if (alongSteps)
         {
             var row = 2 * part;
-            return row >= count ? default : new GemmAhead(strip + (row * ld), Line, row + 1 < count ? ld : 0);
+            return row >= count ? default : new GemmAhead(strip + (row * ld), Prefetch.Line, row + 1 < count ? ld : 0);
         }
         // A part asks for two lines each StepsAPair steps: StepsAPair / 2 parts reach through the depth.
         var (column, down) = Math.DivRem(part, StepsAPair / 2);
         var steps = 2 * Pairs(depth);
-        return column * Line >= count ? default : new GemmAhead(strip + (down * steps * ld) + (column * Line), 2 * ld, ld);
+        return column * Prefetch.Line >= count ? default : new GemmAhead(strip + (down * steps * ld) + (column * Prefetch.Line), 2 * ld, ld);
     }
 
     /// <summary>Pairs of lines that a tile of this depth asks for (one less where its last step is an odd one that begins a pair).</summary>

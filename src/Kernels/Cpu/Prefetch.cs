@@ -6,6 +6,9 @@ namespace TinyDpo.Kernels;
 /// <summary>Asks a cache for a line that will be read soon, where the processor can be asked; past the end of memory it does no harm.</summary>
 internal static unsafe class Prefetch
 {
+    /// <summary>Elements of a line of 64 bytes.</summary>
+    public const int Line = 64 / sizeof(Real);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void ToLevel1(void* address)
     {

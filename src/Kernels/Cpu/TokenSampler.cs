@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics;
 namespace TinyDpo.Kernels;
 
 /// <summary>Draws one token from a row of logits. Probabilities are in double, so that the draw is the same on every device.</summary>
-internal static unsafe class TokenSampler
+internal static class TokenSampler
 {
     /// <param name="logits">[vocabulary].</param>
     /// <param name="options">Temperature, top-k and top-p.</param>
@@ -84,22 +84,20 @@ internal static unsafe class TokenSampler
             weights[j] = logits[j] - highest;
         }
         double total = 0;
-        fixed (double* w = weights)
+        var i = 0;
+        for (; i <= weights.Length - Vector256<double>.Count; i += Vector256<double>.Count)
         {
-            var i = 0;
-            for (; i <= weights.Length - Vector256<double>.Count; i += Vector256<double>.Count)
+            var four = weights.Slice(i, Vector256<double>.Count);
+            Weight(Vector256.Create<double>(four), temperature).CopyTo(four);
+            foreach (var weight in four)
             {
-                Weight(Vector256.Load(w + i), temperature).Store(w + i);
-                total += w[i];
-                total += w[i + 1];
-                total += w[i + 2];
-                total += w[i + 3];
+                total += weight;
             }
-            for (; i < weights.Length; i++)
-            {
-                w[i] = Weight(Vector256.CreateScalar(w[i]), temperature)[0];
-                total += w[i];
-            }
+        }
+        for (; i < weights.Length; i++)
+        {
+            weights[i] = Weight(Vector256.CreateScalar(weights[i]), temperature)[0];
+            total += weights[i];
         }
         return total;
 

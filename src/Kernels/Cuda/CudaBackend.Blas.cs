@@ -34,12 +34,12 @@ public sealed unsafe partial class CudaBackend
         }
     }
 
-    // cuBLAS is column-major, where our row-major C [m, n] is C^T [n, m] = op(b)^T op(a)^T: the operands change places, each keeps its flag.
     /// <summary>Keeps nothing: cuBLAS reads a matrix where it lies.</summary>
     public void KeepPacked(DeviceBuffer b, int n, int k)
     {
     }
 
+    // cuBLAS is column-major, where our row-major C [m, n] is C^T [n, m] = op(b)^T op(a)^T: the operands change places, each keeps its flag.
     public void Gemm(
         bool transA, bool transB, int m, int n, int k, Real alpha, DeviceBuffer a, DeviceBuffer b, bool accumulate, DeviceBuffer c,
         DeviceBuffer? addend)

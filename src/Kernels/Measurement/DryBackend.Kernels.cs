@@ -1,6 +1,6 @@
 namespace TinyDpo.Kernels;
 
-/// <content>The kernels, which do nothing.</content>
+/// <content>The kernels, which do nothing but take memory.</content>
 public sealed partial class DryBackend
 {
     public void Rotary(
@@ -89,6 +89,10 @@ public sealed partial class DryBackend
 
     public void KeepPacked(DeviceBuffer b, int n, int k)
     {
+        if (keepsPacked)
+        {
+            Memory.Rent(Kernels.Gemm.PackedLength(n, k));
+        }
     }
 
     public void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns)

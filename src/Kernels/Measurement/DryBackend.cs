@@ -7,7 +7,10 @@ namespace TinyDpo.Kernels;
 /// <param name="name">What the device that is stood in for says of itself, here and in the others.</param>
 /// <param name="batchInvariant">See <see cref="IBackend.BatchInvariant"/>.</param>
 /// <param name="hasSlidingWindow">See <see cref="IBackend.HasSlidingWindow"/>.</param>
-public sealed partial class DryBackend(string name = "cpu", bool batchInvariant = true, bool hasSlidingWindow = true) : IBackend
+/// <param name="cacheBlock">See <see cref="IBackend.CacheBlock"/>.</param>
+/// <param name="keepsPacked">Whether <see cref="IBackend.KeepPacked"/> takes memory, as on the CPU.</param>
+public sealed partial class DryBackend(
+    string name = "cpu", bool batchInvariant = true, bool hasSlidingWindow = true, int cacheBlock = AttentionTile.Keys, bool keepsPacked = true) : IBackend
 {
     private const nint FirstAddress = 1 << 20;
 
@@ -17,7 +20,7 @@ public sealed partial class DryBackend(string name = "cpu", bool batchInvariant 
 
     public bool HasSlidingWindow => hasSlidingWindow;
 
-    public int CacheBlock => 1;
+    public int CacheBlock => cacheBlock;
 
     public DeviceMemoryManager Memory { get; } = new(NewPool());
 

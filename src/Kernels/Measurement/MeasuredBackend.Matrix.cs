@@ -13,7 +13,11 @@ public sealed partial class MeasuredBackend
 
     internal static string GemmName(bool transA, bool transB) => $"Gemm A{(transA ? "^T" : "")} B{(transB ? "^T" : "")}";
 
-    public void KeepPacked(DeviceBuffer b, int n, int k) => inner.KeepPacked(b, n, k);
+    public void KeepPacked(DeviceBuffer b, int n, int k)
+    {
+        using var call = Measure(nameof(KeepPacked), (n, k, 0), 0, Moved(2.0 * n * k));
+        inner.KeepPacked(b, n, k);
+    }
 
     public void AddBias(DeviceBuffer y, DeviceBuffer bias, int rows, int columns)
     {

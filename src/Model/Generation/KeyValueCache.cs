@@ -17,10 +17,10 @@ internal sealed class KeyValueCache
     private readonly DeviceBuffer[] _keys;
     private readonly DeviceBuffer[] _values;
 
-    /// <exception cref="InputException">The model has a window, shorter than the capacity, and the device none.</exception>
     /// <param name="model">Whose keys and values.</param>
     /// <param name="slots">Sequences side by side.</param>
-    /// <param name="tokens">Each has at most.</param>
+    /// <param name="tokens">The most of a sequence.</param>
+    /// <exception cref="InputException">The model has a window, shorter than that, and the device none.</exception>
     public KeyValueCache(Transformer model, int slots, int tokens)
     {
         model.Reserve(tokens);

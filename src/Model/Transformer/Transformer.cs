@@ -13,7 +13,7 @@ public sealed class Transformer : Module
     /// <summary>The head's weight, where it is not the embedding's.</summary>
     internal const string HeadName = "lm_head.weight";
 
-    /// <summary>The most numbers of weights that are kept packed beside themselves: 1 GiB of float.</summary>
+    /// <summary>The most numbers of weights that are kept packed beside themselves: 1 GiB of float, and what fills the last panel of each.</summary>
     private const int PackedBudget = 256 * 1024 * 1024;
 
     private const string PositionName = "transformer.wpe.weight";
@@ -205,12 +205,11 @@ public sealed class Transformer : Module
         var room = PackedBudget;
         foreach (var weight in Projections.SelectMany(static p => p.Parameters).Append(Head).Where(static w => w.Shape.Rank == 2))
         {
-            room -= weight.Shape.Count;
-            if (room < 0)
+            if (weight.Shape.Count <= room)
             {
-                return;
+                room -= weight.Shape.Count;
+                Backend.KeepPacked(weight.Data, weight.Shape.Rows, weight.Shape.Columns);
             }
-            Backend.KeepPacked(weight.Data, weight.Shape.Rows, weight.Shape.Columns);
         }
     }
 
