@@ -17,12 +17,17 @@ internal static unsafe class DecodeAttention
         public StridedRows Q, V, O;
         public nint SequenceK, SequenceV;
 
-        /// <summary>A head's keys from number first on, which begins a block. A block has a row of keys for each number of a key: the head's rows of each.</summary>
+        /// <summary>
+        /// A head's keys from number first on, which begins a block. A block has a row of keys for each number of a key: the head's rows of each.
+        /// </summary>
         public readonly Real* Keys(int sequence, int first, int kvHead) =>
             K + sequence * SequenceK + first * (nint)KeyWidth + (nint)kvHead * HeadSize * AttentionTile.Keys;
     }
 
-    /// <summary>The most numbers of a sequence's cache that are asked for while the one before is attended to: 512 KiB of float, well within a level 2 cache.</summary>
+    /// <summary>
+    /// The most numbers of a sequence's cache that are asked for while the one before is attended to: 512 KiB of float, well within a level 2
+    /// cache.
+    /// </summary>
     private const int MostPrefetched = 128 * 1024;
 
     /// <summary>Puts a key [width] at its place in a sequence's cache: transposed, as every query to come reads it.</summary>
@@ -97,8 +102,8 @@ internal static unsafe class DecodeAttention
                 }
                 // The rows are the group's query heads, which all see the same keys.
                 AttentionRows.Attend(group, length - 1, step: 0, problem.Window, problem.HeadSize, problem.Scale,
-                    new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), problem.Keys(sequence, first, kvHead), problem.KeyWidth, values, o, lse: null,
-                    scratch: packedValues + rows);
+                    new StridedRows(problem.Q.At(sequence, column), problem.HeadSize), problem.Keys(sequence, first, kvHead),
+                    problem.KeyWidth, values, o, lse: null, scratch: packedValues + rows);
             }
         }
         AttentionScratch.Return(array);

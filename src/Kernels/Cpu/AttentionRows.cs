@@ -13,9 +13,9 @@ internal static unsafe class AttentionRows
         rows * (width + AttentionTile.Lanes) + AttentionTile.RowsTogether * (AttentionTile.Keys + 1) + 2 * AttentionTile.Padded(rows);
 
     /// <summary>
-    /// Row r of q [rows, headSize] attends to the last window, or all, of the keys 0..position + r * step. keys are the first headSize numbers of <see
-    /// cref="AttentionScratch.PackTransposed"/>'s keys of keyWidth, values [keys, at least the padded headSize]; o [rows, headSize] and, unless null, lse
-    /// [rows] are written.
+    /// Row r of q [rows, headSize] attends to the last window, or all, of the keys 0..position + r * step. keys are headSize numbers of each of
+    /// <see cref="AttentionScratch.PackTransposed"/>'s keys, which are of keyWidth, from the pointer on; values are [keys, at least the padded
+    /// headSize]; o [rows, headSize] and, unless null, lse [rows] are written.
     /// </summary>
     public static void Attend(int rows, int position, int step, int window, int headSize, Real scale, StridedRows q, Real* keys, int keyWidth,
         StridedRows values, StridedRows o, Real* lse, Real* scratch)

@@ -59,8 +59,8 @@ internal static unsafe class AttentionTile
     }
 
     /// <summary>
-    /// C[r, :] += A[r, 0..ends[r]) B for up to <see cref="RowsTogether"/> rows, where ends[r] = firstEnd + r * step within [0, Keys], step 0 or more: A is the causal
-    /// triangle, and what lies beyond a row's end is not touched (a later token's NaN must not reach an earlier row as 0 * NaN).
+    /// C[r, :] += A[r, 0..ends[r]) B for up to <see cref="RowsTogether"/> rows, where ends[r] = firstEnd + r * step within [0, Keys], step 0 or
+    /// more: A is the causal triangle, and what lies beyond a row's end is not touched (a later token's NaN must not reach an earlier row as 0 * NaN).
     /// </summary>
     public static void MultiplyCausal(Real* c, nint ldc, Real* a, nint lda, Real* b, nint ldb, int rows, int firstEnd, int step, int cols)
     {

@@ -70,7 +70,8 @@ public sealed unsafe partial class CpuBackend
         RequireWholeBlocks(capacity);
         IndexBuffer.RequireCacheLengths(new ReadOnlySpan<int>(Data(lengths), sequences), capacity);
         // Each number of a key goes to a line of its own, which costs more than to read it.
-        var state = (k: (Ptr)Data(k), v: (Ptr)Data(v), lengths: (nint)Data(lengths), kCache: (Ptr)Data(kCache), vCache: (Ptr)Data(vCache), capacity, width);
+        var state = (
+            k: (Ptr)Data(k), v: (Ptr)Data(v), lengths: (nint)Data(lengths), kCache: (Ptr)Data(kCache), vCache: (Ptr)Data(vCache), capacity, width);
         _team.For(sequences, RowGrain(Prefetch.Line * width), state, static (s, from, to) =>
         {
             for (nint i = from; i < to; i++)

@@ -199,7 +199,9 @@ public sealed class Transformer : Module
         return _norm.Apply(x);
     }
 
-    /// <summary>Tells the backend that the matrices of the linear maps serve many products, and stay as they are, until the innermost scope ends.</summary>
+    /// <summary>
+    /// Tells the backend that the matrices of the linear maps serve many products, and stay as they are, until the innermost scope ends.
+    /// </summary>
     internal void KeepPacked()
     {
         var room = PackedBudget;
