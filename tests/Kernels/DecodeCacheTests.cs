@@ -1,4 +1,5 @@
 using TinyDpo.Kernels;
+using TinyDpo.Tensors;
 
 namespace TinyDpo.Tests;
 
@@ -22,13 +23,12 @@ public class DecodeCacheTests
         {
             // Sequences that are whole put their last token once more where it is.
             int[] now = [.. lengths.Select(n => Math.Min(n, step + 1))];
-            backend.AppendCache(Put(Tokens(keys, now)), Put(Tokens(values, now)), PutIndex(now), lengths.Length, capacity, width, keyCache, valueCache);
+            backend.AppendCache(Put(Tokens(keys, now)), Put(Tokens(values, now)), OpTable.Index(backend, now), lengths.Length, capacity, width, keyCache, valueCache);
         }
         var queries = Random(2, lengths.Length * shape.QueryWidth);
-        var output = backend.Memory.Rent(queries.Length);
-        backend.DecodeAttention(shape, Put(queries), keyCache, valueCache, PutIndex(lengths), lengths.Length, capacity, output);
-        var (actual, expected) = (new Real[queries.Length], new Real[queries.Length]);
-        backend.Download(output, actual);
+        var output = Tensor.Uninitialised(backend, Shape.Vector(queries.Length));
+        backend.DecodeAttention(shape, Put(queries), keyCache, valueCache, OpTable.Index(backend, lengths), lengths.Length, capacity, output.Data);
+        var (actual, expected) = (output.ToArray(), new Real[queries.Length]);
         fixed (int* n = lengths)
         fixed (Real* q = queries, k = keys, v = values, o = expected)
         {
@@ -45,19 +45,7 @@ public class DecodeCacheTests
         Real[] Tokens(Real[] all, int[] counts) =>
             [.. counts.SelectMany((count, s) => all.AsSpan(((s * capacity) + count - 1) * width, width).ToArray())];
 
-        DeviceBuffer Put(Real[] numbers)
-        {
-            var buffer = backend.Memory.Rent(numbers.Length);
-            backend.Upload(numbers, buffer);
-            return buffer;
-        }
-
-        IndexBuffer PutIndex(int[] numbers)
-        {
-            var buffer = backend.Memory.RentIndex(numbers.Length);
-            backend.Upload(numbers, buffer);
-            return buffer;
-        }
+        DeviceBuffer Put(Real[] numbers) => Tensor.From(backend, Shape.Vector(numbers.Length), numbers).Data;
     }
 
     [Test]
@@ -65,8 +53,7 @@ public class DecodeCacheTests
     {
         using var backend = new CpuBackend(1);
         using var scope = new MemoryScope(backend);
-        var (x, cache, lengths) = (backend.Memory.Rent(4), backend.Memory.Rent(4 * 65), backend.Memory.RentIndex(1));
-        backend.Upload([1], lengths);
+        var (x, cache, lengths) = (backend.Memory.Rent(4), backend.Memory.Rent(4 * 65), OpTable.Index(backend, [1]));
         Assert.That(() => backend.AppendCache(x, x, lengths, 1, 65, 4, cache, cache), Throws.ArgumentException);
         Assert.That(() => backend.DecodeAttention(new AttentionShape(1, 1, 4), x, cache, cache, lengths, 1, 65, x), Throws.ArgumentException);
     }

@@ -1,4 +1,5 @@
 using TinyDpo.Kernels;
+using TinyDpo.Tensors;
 
 namespace TinyDpo.Tests;
 
@@ -68,17 +69,11 @@ public class KeepPackedTests
 
     private Real[] Product(bool transB = true, int n = N, int k = K)
     {
-        var c = _backend.Memory.Rent(M * n);
-        _backend.Gemm(false, transB, M, n, k, 1, _a, _b, false, c, addend: null);
-        var values = new Real[c.Length];
-        _backend.Download(c, values);
-        return values;
+        var c = Tensor.Uninitialised(_backend, Shape.Matrix(M, n));
+        _backend.Gemm(false, transB, M, n, k, 1, _a, _b, false, c.Data, addend: null);
+        return c.ToArray();
     }
 
-    private DeviceBuffer Put(int stream, int count)
-    {
-        var buffer = _backend.Memory.Rent(count);
-        _backend.Upload(Array.ConvertAll(TinyModels.Random(11, stream, count), static v => (Real)v), buffer);
-        return buffer;
-    }
+    private DeviceBuffer Put(int stream, int count) =>
+        Tensor.From(_backend, Shape.Vector(count), Array.ConvertAll(TinyModels.Random(11, stream, count), static v => (Real)v)).Data;
 }

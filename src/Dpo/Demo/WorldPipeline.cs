@@ -53,7 +53,8 @@ internal sealed class WorldPipeline(DemoOptions options, IRunLog log, Cancellati
             backend);
         model.Initialise(options.Seed);
         var examples = new SftExample[options.SftTexts];
-        Parallel.For(0, examples.Length, new ParallelOptions { CancellationToken = cancellation }, i =>
+        var parallel = new ParallelOptions { CancellationToken = cancellation, MaxDegreeOfParallelism = (backend as CpuBackend)?.Threads ?? -1 };
+        Parallel.For(0, examples.Length, parallel, i =>
         {
             var (prefix, continuation) = options.World.Sample(options.Seed, i);
             examples[i] = new SftExample(i, tokenizer.Encode(prefix), [.. tokenizer.EncodeContinuation(continuation), tokenizer.EosId]);

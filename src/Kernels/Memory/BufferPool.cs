@@ -45,12 +45,12 @@ public sealed class BufferPool(Func<nuint, nint> allocate, Action<nint> free) : 
     /// <summary>Gives the blocks that nobody uses back to the device, which must have no work left on them.</summary>
     public void Trim()
     {
-        for (var own = 0; own < _free.Length; own++)
+        for (var sizeClass = 0; sizeClass < _free.Length; sizeClass++)
         {
-            while (_free[own] is { } blocks && blocks.TryPop(out var address))
+            while (_free[sizeClass] is { } blocks && blocks.TryPop(out var address))
             {
                 _all.Remove(address);
-                Bytes -= (long)Capacity(own);
+                Bytes -= (long)Capacity(sizeClass);
                 free(address);
             }
         }
