@@ -175,11 +175,13 @@ public unsafe class GemmTests
         var asked = new HashSet<long>();
         for (var part = 0; GemmAhead.Part(strip, ld, alongSteps, count, depth, part) is { First: not null } ahead; part++)
         {
-            for (var i = 0; i < GemmAhead.Pairs(depth); i++)
+            for (var i = 0; i < GemmAhead.Requests(depth); i++)
             {
                 var first = ahead.First - strip + (i * ahead.Stride);
-                asked.Add(first / line);
-                asked.Add((first + ahead.Second) / line);
+                for (var at = 0; at < GemmAhead.Lines; at++)
+                {
+                    asked.Add((first + (at * ahead.Between)) / line);
+                }
             }
         }
         var wanted = Enumerable.Range(0, rows).SelectMany(row => Enumerable.Range(0, lines).Select(at => ((long)row * (lines + 1)) + at));

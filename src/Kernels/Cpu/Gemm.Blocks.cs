@@ -19,7 +19,7 @@ internal static unsafe partial class Gemm
         var column = panel * block.TileColumns;
         var source = block.B + (block.TransB ? column * block.Ldb : column);
         var columns = Math.Min(block.TileColumns, block.N - column);
-        GemmPanel.Pack(block.TransB, source, block.Ldb, block.Depth, columns, block.TileColumns, target);
+        GemmPanel.Pack(block.TransB, source, block.Ldb, block.Depth, columns, block.PanelColumns(columns), target);
     }
 
     /// <summary>Computes tiles of C over all of k: those of the first panel's columns from the first row on, then the second's.</summary>
@@ -27,13 +27,13 @@ internal static unsafe partial class Gemm
     {
         var packs = whole.PackedB == null;
         var ownPanel = packs ? Workspace.Get(1, (nint)whole.TileColumns * depthBlock) : null;
-        var packedA = whole.M < whole.TileRows ? Workspace.Get(2, (nint)whole.TileRows * depthBlock) : null;
+        var packedA = whole.M < whole.TileRows ? Workspace.Get(2, (nint)whole.PackedRows * depthBlock) : null;
         for (var p = 0; p < k; p += depthBlock)
         {
             var block = whole.At(p, Math.Min(depthBlock, k - p), 0, n);
             if (packedA != null)
             {
-                GemmPanel.Pack(!block.TransA, block.A, block.Lda, block.Depth, block.M, block.TileRows, packedA);
+                GemmPanel.Pack(!block.TransA, block.A, block.Lda, block.Depth, block.M, block.PackedRows, packedA);
             }
             for (int tile = from, end; tile < to; tile = end)
             {
@@ -113,7 +113,7 @@ internal static unsafe partial class Gemm
     /// <summary>Computes items of C: each is one panel's columns of some row tiles.</summary>
     private static void ComputeItems(in Block block, int from, int to)
     {
-        var ownTiles = block.PacksTilesOfA ? Workspace.Get(2, (nint)block.RowTilesPerItem * block.TileRows * block.Depth) : null;
+        var ownTiles = block.PacksTilesOfA ? Workspace.Get(2, (nint)block.RowTilesPerItem * block.PackedRows * block.Depth) : null;
         var packedGroup = -1;
         for (var item = from; item < to; item++)
         {
@@ -128,7 +128,7 @@ internal static unsafe partial class Gemm
             var packedB = block.PackedPanel(panel);
             for (var tile = first; tile < last; tile++)
             {
-                var packedA = ownTiles == null ? null : ownTiles + ((nint)(tile - first) * block.TileRows * block.Depth);
+                var packedA = ownTiles == null ? null : ownTiles + ((nint)(tile - first) * block.PackedRows * block.Depth);
                 var ahead = AheadInA(block, first + block.RowTilesPerItem, block.RowTilesPerItem, (panel * (last - first)) + tile - first);
                 ComputeTile(block, tile * block.TileRows, panel * block.TileColumns, packedA, packedB, ahead);
             }
@@ -139,7 +139,7 @@ internal static unsafe partial class Gemm
     private static void PackTiles(in Block block, int first, int last, Real* target)
     {
         var row = first * block.TileRows;
-        GemmPanel.CopyToTiles(block.A + row, block.Lda, block.Depth, Math.Min(last * block.TileRows, block.M) - row, block.TileRows, target);
+        GemmPanel.CopyToTiles(block.A + row, block.Lda, block.Depth, Math.Min(last * block.TileRows, block.M) - row, block.TileRows, block.PackedRows, target);
     }
 
     /// <summary>A part of the rows of A that <paramref name="tiles"/> row tiles from <paramref name="firstTile"/> on will read.</summary>
@@ -163,6 +163,8 @@ internal static unsafe partial class Gemm
     {
         var rows = Math.Min(block.TileRows, block.M - row);
         var columns = Math.Min(block.TileColumns, block.N - column);
+        var tileColumns = block.PanelColumns(columns);
+        var tile = tileColumns == block.TileColumns ? block.Tile : block.HalfTile;
         // The last tile starts early enough to be whole: the rows that it then has twice are computed, and left out below.
         var repeated = packedA == null ? block.TileRows - rows : 0;
         var (rowStride, stepStride) = block.TransA ? (1, block.Lda) : (block.Lda, (nint)1);
@@ -170,22 +172,22 @@ internal static unsafe partial class Gemm
         if (packedA != null)
         {
             a = packedA;
-            (rowStride, stepStride) = (1, block.TileRows);
+            (rowStride, stepStride) = (1, block.PackedRows);
         }
         var c = block.C + (row * block.Ldc) + column;
-        if (rows == block.TileRows && columns == block.TileColumns)
+        if (rows == block.TileRows && columns == tileColumns)
         {
-            block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, c, block.Ldc, block.ToAddend, ahead);
+            tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, c, block.Ldc, block.ToAddend, ahead);
             return;
         }
-        var whole = stackalloc Real[block.TileRows * block.TileColumns];
-        var part = whole + (repeated * block.TileColumns);
+        var whole = stackalloc Real[block.TileRows * tileColumns];
+        var part = whole + (repeated * tileColumns);
         if (block.Accumulate)
         {
-            CopyRows(c, block.Ldc, part, block.TileColumns, rows, columns);
+            CopyRows(c, block.Ldc, part, tileColumns, rows, columns);
         }
-        block.Tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, whole, block.TileColumns, 0, ahead);
-        CopyRows(part, block.TileColumns, c, block.Ldc, rows, columns);
+        tile(block.Depth, a, rowStride, stepStride, packedB, block.Alpha, block.Accumulate, whole, tileColumns, 0, ahead);
+        CopyRows(part, tileColumns, c, block.Ldc, rows, columns);
         for (var i = 0; block.ToAddend != 0 && i < rows; i++, c += block.Ldc)
         {
             VectorRow.AddTo(c, c + block.ToAddend, columns);
@@ -204,6 +206,7 @@ internal static unsafe partial class Gemm
     private struct Block
     {
         public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> Tile;
+        public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> HalfTile;
         public int TileRows;
         public int TileColumns;
         public bool TransA;
@@ -232,8 +235,14 @@ internal static unsafe partial class Gemm
         public int RowTiles;
         public int RowTilesPerItem;
 
+        /// <summary>Elements from a step of a packed tile of A to the next.</summary>
+        public readonly int PackedRows => Gemm.PackedRows(TileRows);
+
         /// <summary>Where a panel lies in <see cref="PackedB"/>.</summary>
         public readonly Real* PackedPanel(int panel) => PackedB + ((nint)panel * TileColumns * Depth);
+
+        /// <summary>The width of the panel that holds so many columns of B.</summary>
+        public readonly int PanelColumns(int columns) => HalfTile != null && columns <= TileColumns / 2 ? TileColumns / 2 : TileColumns;
 
         /// <summary>The block of a whole product that begins at p in k and at column j.</summary>
         public readonly Block At(int p, int depth, int j, int columns)

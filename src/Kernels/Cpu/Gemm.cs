@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
 
@@ -52,7 +53,8 @@ internal static unsafe partial class Gemm
 
     /// <summary>The most bytes that the packed panels of all threads take.</summary>
     public static long MostScratchBytes(int threads) =>
-        sizeof(Real) * (MaxSums + (threads * (MaxResident + ((long)MaxDepth * (MaxRows + GemmKernel.Best.Rows)))));
+        sizeof(Real) * (MaxSums + (threads * (MaxResident
+            + ((long)MaxDepth * (GemmKernel.Best.Columns + (Tiles(MaxRows, GemmKernel.Best.Rows) * PackedRows(GemmKernel.Best.Rows)))))));
 
     /// <summary>The length of the blocks that a sum of k terms is cut into (the last may be shorter).</summary>
     public static int DepthBlock(int k)
@@ -105,6 +107,7 @@ internal static unsafe partial class Gemm
         var whole = new Block
         {
             Tile = kernel.Tile,
+            HalfTile = kernel.HalfTile,
             TileRows = kernel.Rows,
             TileColumns = kernel.Columns,
             TransA = transA,
@@ -202,7 +205,7 @@ internal static unsafe partial class Gemm
     /// <summary>The same for a chosen micro-kernel.</summary>
     public static void PackTransposed(GemmKernel kernel, WorkerTeam team, int n, int k, Real* b, Real* panels)
     {
-        var whole = new Block { TileColumns = kernel.Columns, TransB = true, B = b, Ldb = k, N = n, Depth = k, PackedB = panels };
+        var whole = new Block { HalfTile = kernel.HalfTile, TileColumns = kernel.Columns, TransB = true, B = b, Ldb = k, N = n, Depth = k, PackedB = panels };
         var depthBlock = DepthBlock(k);
         for (var p = 0; p < k; p += depthBlock)
         {
@@ -248,6 +251,9 @@ internal static unsafe partial class Gemm
     /// page apart is worth it once several panels use it.
     /// </summary>
     private static bool PaysToPackA(bool transA, int lda, int panels) => transA && (long)lda * sizeof(Real) >= PageBytes && panels >= PanelsWorthPackingA;
+
+    /// <summary>Elements from a step of a packed tile of A to the next: its rows lie there in whole vectors.</summary>
+    private static int PackedRows(int rows) => Tiles(rows, Vector256<Real>.Count) * Vector256<Real>.Count;
 
     private static int Tiles(int length, int tile) => (int)(((long)length + tile - 1) / tile);
 }

@@ -11,19 +11,23 @@ internal sealed unsafe class GemmKernel
     private readonly GemmKernel? oneRow;
 
     private GemmKernel(
-        int rows, int columns, delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> tile, GemmKernel? oneRow = null)
+        int rows, int columns, delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> tile,
+        delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> halfTile = null, GemmKernel? oneRow = null)
     {
         Rows = rows;
         Columns = columns;
         Tile = tile;
+        HalfTile = halfTile;
         this.oneRow = oneRow;
     }
 
-    public static GemmKernel Wide256 { get; } = new(GemmTile256.Rows, GemmTile256.Columns, &GemmTile256.Multiply,
-        new GemmKernel(1, GemmTile256.Columns, &GemmTile256.MultiplyRow));
+    public static GemmKernel Wide256 { get; } = new(
+        GemmTile<Lanes256, Vector256<Real>>.Rows, GemmTile<Lanes256, Vector256<Real>>.Columns, &GemmTile<Lanes256, Vector256<Real>>.Multiply, null,
+        new GemmKernel(1, GemmTile<Lanes256, Vector256<Real>>.Columns, &GemmTile<Lanes256, Vector256<Real>>.MultiplyRow));
 
-    public static GemmKernel Wide512 { get; } = new(GemmTile512.Rows, GemmTile512.Columns, &GemmTile512.Multiply,
-        new GemmKernel(1, GemmTile512.Columns, &GemmTile512.MultiplyRow));
+    public static GemmKernel Wide512 { get; } = new(
+        GemmTile512.Rows, GemmTile512.Columns, &GemmTile512.Multiply, &GemmTile<Lanes512, Vector512<Real>>.Multiply,
+        new GemmKernel(1, GemmTile512.Columns, &GemmTile512.MultiplyRow, &GemmTile<Lanes512, Vector512<Real>>.MultiplyRow));
 
     /// <summary>The fastest on this machine. All give the same bits.</summary>
     public static GemmKernel Best { get; } = Vector512.IsHardwareAccelerated ? Wide512 : Wide256;
@@ -39,6 +43,9 @@ internal sealed unsafe class GemmKernel
     /// b is a packed panel [depth, Columns] aligned to 64 bytes.
     /// </summary>
     public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> Tile { get; }
+
+    /// <summary>The same for a panel half as wide, which the last is where that is enough; null for none.</summary>
+    public delegate*<int, Real*, nint, nint, Real*, Real, bool, Real*, nint, nint, in GemmAhead, void> HalfTile { get; }
 
     /// <summary>The micro-kernel of this width for a product of m rows.</summary>
     public GemmKernel ForRows(int m) => m <= FewRows && oneRow is not null ? oneRow : this;

@@ -50,32 +50,35 @@ internal static unsafe class GemmPanel
         {
             Vector256.Load(source + j).Store(target + j);
         }
-        for (; j < count; j++)
+        if (j < count)
         {
-            target[j] = source[j];
+            VectorRow.Store(VectorRow.Load(source + j, count - j), target + j, count - j);
         }
     }
 
     /// <summary>
-    /// Panels [depth, width] one behind the other: panel j / width holds source[p * ld + j] in row p, for j below <paramref name="valid"/>; 0 from
-    /// there to the end of the last. Row by row of the source: where its rows lie pages apart, each page is gone to once.
+    /// Panels [depth, stride] one behind the other: panel j / width holds source[p * ld + j] in the first columns of row p, for j below
+    /// <paramref name="valid"/>; the rest is anything. Row by row of the source: where its rows lie pages apart, each page is gone to once.
     /// </summary>
-    public static void CopyToTiles(Real* source, nint ld, int depth, int valid, int width, Real* panels)
+    public static void CopyToTiles(Real* source, nint ld, int depth, int valid, int width, int stride, Real* panels)
     {
-        var size = (nint)depth * width;
-        var whole = valid - (valid % width);
-        for (var p = 0; p < depth; p++, source += ld)
+        var size = (nint)depth * stride;
+        for (var p = 0; p < depth; p++, source += ld, panels += stride)
         {
-            var panel = panels + ((nint)p * width);
-            for (var j = 0; j < whole; j += width, panel += size)
+            // Whole vectors, beyond the panel's width too, but where the source's rows end.
+            var panel = panels;
+            var j = 0;
+            for (; j <= valid - stride; j += width, panel += size)
             {
                 Prefetch.ToLevel1(source + (24 * ld) + j);
-                CopyRow(source + j, width, panel);
+                for (var i = 0; i < stride; i += Vector256<Real>.Count)
+                {
+                    Vector256.Load(source + j + i).Store(panel + i);
+                }
             }
-            if (whole < valid)
+            for (; j < valid; j += width, panel += size)
             {
-                CopyRow(source + whole, valid - whole, panel);
-                new Span<Real>(panel + valid - whole, width - valid + whole).Clear();
+                CopyRow(source + j, Math.Min(width, valid - j), panel);
             }
         }
     }

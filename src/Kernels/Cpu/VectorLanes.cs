@@ -16,6 +16,10 @@ internal unsafe interface ILanes<TVector>
     /// <summary>Create(*source), out of memory in one instruction. A number that came as an argument is shuffled, on a port that multiply-adds need.</summary>
     static abstract TVector Broadcast(Real* source);
 
+    static abstract TVector Add(TVector a, TVector b);
+
+    static abstract TVector Multiply(TVector a, TVector b);
+
     static abstract TVector FusedMultiplyAdd(TVector a, TVector b, TVector c);
 
     static abstract void Store(TVector value, Real* target);
@@ -33,6 +37,12 @@ internal readonly unsafe struct Lanes256 : ILanes<Vector256<Real>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<Real> Broadcast(Real* source) => Vector256.Create(*source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<Real> Add(Vector256<Real> a, Vector256<Real> b) => a + b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<Real> Multiply(Vector256<Real> a, Vector256<Real> b) => a * b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<Real> FusedMultiplyAdd(Vector256<Real> a, Vector256<Real> b, Vector256<Real> c) => Vector256.FusedMultiplyAdd(a, b, c);
@@ -53,6 +63,12 @@ internal readonly unsafe struct Lanes512 : ILanes<Vector512<Real>>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<Real> Broadcast(Real* source) => Vector512.Create(*source);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<Real> Add(Vector512<Real> a, Vector512<Real> b) => a + b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<Real> Multiply(Vector512<Real> a, Vector512<Real> b) => a * b;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector512<Real> FusedMultiplyAdd(Vector512<Real> a, Vector512<Real> b, Vector512<Real> c) => Vector512.FusedMultiplyAdd(a, b, c);

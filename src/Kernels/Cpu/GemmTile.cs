@@ -3,27 +3,32 @@ using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
 
-/// <summary>The 6 x 2 vectors tile of C in Vector256 registers: 12 accumulators, two vectors of B and one element of A at a time.</summary>
-internal static unsafe class GemmTile256
+/// <summary>
+/// The 6 x 2 vectors tile of C: 12 accumulators, two vectors of B and one element of A at a time. All that 16 registers hold; with 32 it is for the
+/// columns that <see cref="GemmTile512"/> leaves over.
+/// </summary>
+internal static unsafe class GemmTile<TLanes, TVector>
+    where TLanes : struct, ILanes<TVector>
+    where TVector : struct
 {
     public const int Rows = 6;
 
     public static int Columns => 2 * Lanes;
 
-    private static int Lanes => Vector256<Real>.Count;
+    private static int Lanes => TLanes.Count;
 
     /// <summary>See <see cref="GemmKernel.Tile"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Multiply(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, nint toAddend,
         in GemmAhead ahead)
     {
-        Vector256<Real> c00 = default, c01 = default;
-        Vector256<Real> c10 = default, c11 = default;
-        Vector256<Real> c20 = default, c21 = default;
-        Vector256<Real> c30 = default, c31 = default;
-        Vector256<Real> c40 = default, c41 = default;
-        Vector256<Real> c50 = default, c51 = default;
-        Vector256<Real> b0, b1;
+        TVector c00 = default, c01 = default;
+        TVector c10 = default, c11 = default;
+        TVector c20 = default, c21 = default;
+        TVector c30 = default, c31 = default;
+        TVector c40 = default, c41 = default;
+        TVector c50 = default, c51 = default;
+        TVector b0, b1;
         var twoRows = 2 * rowStride;
         var a3 = a + (3 * rowStride);
         // One of A's strides is 1 and goes into the instructions; two steps at a time. What is not multiply-adds is what this loop can save.
@@ -35,11 +40,11 @@ internal static unsafe class GemmTile256
             var step = stepStride * sizeof(Real);
             while (b < pairs)
             {
-                requests.Next();
+                requests.Next(wide: false);
                 for (var end = GemmRequests.End(b, 2 * Lanes, pairs); b < end; b += 4 * Lanes)
                 {
-                    b0 = Vector256.LoadAligned(b);
-                    b1 = Vector256.LoadAligned(b + Lanes);
+                    b0 = TLanes.Load(b);
+                    b1 = TLanes.Load(b + Lanes);
                     Add(a, b0, b1, ref c00, ref c01);
                     Add(a + 1, b0, b1, ref c10, ref c11);
                     Add(a + 2, b0, b1, ref c20, ref c21);
@@ -47,8 +52,8 @@ internal static unsafe class GemmTile256
                     Add(a + 4, b0, b1, ref c40, ref c41);
                     Add(a + 5, b0, b1, ref c50, ref c51);
                     a = Next(a, step);
-                    b0 = Vector256.LoadAligned(b + (2 * Lanes));
-                    b1 = Vector256.LoadAligned(b + (3 * Lanes));
+                    b0 = TLanes.Load(b + (2 * Lanes));
+                    b1 = TLanes.Load(b + (3 * Lanes));
                     Add(a, b0, b1, ref c00, ref c01);
                     Add(a + 1, b0, b1, ref c10, ref c11);
                     Add(a + 2, b0, b1, ref c20, ref c21);
@@ -64,19 +69,19 @@ internal static unsafe class GemmTile256
         {
             while (b < pairs)
             {
-                requests.Next();
+                requests.Next(wide: false);
                 for (var end = GemmRequests.End(b, 2 * Lanes, pairs); b < end; b += 4 * Lanes)
                 {
-                    b0 = Vector256.LoadAligned(b);
-                    b1 = Vector256.LoadAligned(b + Lanes);
+                    b0 = TLanes.Load(b);
+                    b1 = TLanes.Load(b + Lanes);
                     Add(a, b0, b1, ref c00, ref c01);
                     Add(a + rowStride, b0, b1, ref c10, ref c11);
                     Add(a + twoRows, b0, b1, ref c20, ref c21);
                     Add(a3, b0, b1, ref c30, ref c31);
                     Add(a3 + rowStride, b0, b1, ref c40, ref c41);
                     Add(a3 + twoRows, b0, b1, ref c50, ref c51);
-                    b0 = Vector256.LoadAligned(b + (2 * Lanes));
-                    b1 = Vector256.LoadAligned(b + (3 * Lanes));
+                    b0 = TLanes.Load(b + (2 * Lanes));
+                    b1 = TLanes.Load(b + (3 * Lanes));
                     Add(a + 1, b0, b1, ref c00, ref c01);
                     Add(a + rowStride + 1, b0, b1, ref c10, ref c11);
                     Add(a + twoRows + 1, b0, b1, ref c20, ref c21);
@@ -90,8 +95,8 @@ internal static unsafe class GemmTile256
         }
         if (depth % 2 != 0)
         {
-            b0 = Vector256.LoadAligned(b);
-            b1 = Vector256.LoadAligned(b + Lanes);
+            b0 = TLanes.Load(b);
+            b1 = TLanes.Load(b + Lanes);
             Add(a, b0, b1, ref c00, ref c01);
             Add(a + rowStride, b0, b1, ref c10, ref c11);
             Add(a + twoRows, b0, b1, ref c20, ref c21);
@@ -99,7 +104,7 @@ internal static unsafe class GemmTile256
             Add(a3 + rowStride, b0, b1, ref c40, ref c41);
             Add(a3 + twoRows, b0, b1, ref c50, ref c51);
         }
-        var scale = Vector256.Create(alpha);
+        var scale = TLanes.Create(alpha);
         Store(c, c00, c01, scale, accumulate, toAddend);
         Store(c + ldc, c10, c11, scale, accumulate, toAddend);
         Store(c + (2 * ldc), c20, c21, scale, accumulate, toAddend);
@@ -113,25 +118,25 @@ internal static unsafe class GemmTile256
     public static void MultiplyRow(int depth, Real* a, nint rowStride, nint stepStride, Real* b, Real alpha, bool accumulate, Real* c, nint ldc, nint toAddend,
         in GemmAhead ahead)
     {
-        Vector256<Real> c00 = default, c01 = default;
+        TVector c00 = default, c01 = default;
         for (var p = 0; p < depth; p++)
         {
-            var x = Vector256.Create(*a);
-            c00 = Vector256.FusedMultiplyAdd(x, Vector256.LoadAligned(b), c00);
-            c01 = Vector256.FusedMultiplyAdd(x, Vector256.LoadAligned(b + Lanes), c01);
+            var x = TLanes.Broadcast(a);
+            c00 = TLanes.FusedMultiplyAdd(x, TLanes.Load(b), c00);
+            c01 = TLanes.FusedMultiplyAdd(x, TLanes.Load(b + Lanes), c01);
             a += stepStride;
             b += 2 * Lanes;
         }
-        Store(c, c00, c01, Vector256.Create(alpha), accumulate, toAddend);
+        Store(c, c00, c01, TLanes.Create(alpha), accumulate, toAddend);
     }
 
     /// <summary>sums += *x times two vectors.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Add(Real* x, Vector256<Real> b0, Vector256<Real> b1, ref Vector256<Real> sum0, ref Vector256<Real> sum1)
+    private static void Add(Real* x, TVector b0, TVector b1, ref TVector sum0, ref TVector sum1)
     {
-        var all = Vector256.Create(*x);
-        sum0 = Vector256.FusedMultiplyAdd(all, b0, sum0);
-        sum1 = Vector256.FusedMultiplyAdd(all, b1, sum1);
+        var all = TLanes.Broadcast(x);
+        sum0 = TLanes.FusedMultiplyAdd(all, b0, sum0);
+        sum1 = TLanes.FusedMultiplyAdd(all, b1, sum1);
     }
 
     /// <summary>A transposed A has long strides, which no hardware foresees.</summary>
@@ -144,17 +149,17 @@ internal static unsafe class GemmTile256
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(Real* c, Vector256<Real> sum0, Vector256<Real> sum1, Vector256<Real> scale, bool accumulate, nint toAddend)
+    private static void Store(Real* c, TVector sum0, TVector sum1, TVector scale, bool accumulate, nint toAddend)
     {
         var c1 = c + Lanes;
-        var value0 = accumulate ? Vector256.FusedMultiplyAdd(scale, sum0, Vector256.Load(c)) : scale * sum0;
-        var value1 = accumulate ? Vector256.FusedMultiplyAdd(scale, sum1, Vector256.Load(c1)) : scale * sum1;
+        var value0 = accumulate ? TLanes.FusedMultiplyAdd(scale, sum0, TLanes.Load(c)) : TLanes.Multiply(scale, sum0);
+        var value1 = accumulate ? TLanes.FusedMultiplyAdd(scale, sum1, TLanes.Load(c1)) : TLanes.Multiply(scale, sum1);
         if (toAddend != 0)
         {
-            value0 += Vector256.Load(c + toAddend);
-            value1 += Vector256.Load(c1 + toAddend);
+            value0 = TLanes.Add(value0, TLanes.Load(c + toAddend));
+            value1 = TLanes.Add(value1, TLanes.Load(c1 + toAddend));
         }
-        value0.Store(c);
-        value1.Store(c1);
+        TLanes.Store(value0, c);
+        TLanes.Store(value1, c1);
     }
 }
