@@ -39,8 +39,17 @@ internal static unsafe class AttentionScratch
     {
         for (int i = 0, taken; i < count; i += taken)
         {
+            var lane = (first + i) % AttentionTile.Keys;
+#if !DOUBLE
+            // Fewer than eight keys, at the end or before the next block, are packed with those before them, which are packed once more.
+            var again = 8 - Math.Min(count - i, AttentionTile.Keys - lane);
+            if (Avx.IsSupported && again > 0 && again <= Math.Min(i, lane))
+            {
+                i -= again;
+                lane -= again;
+            }
+#endif
             var key = first + i;
-            var lane = key % AttentionTile.Keys;
             var column = blocks + (nint)(key - lane) * headSize + lane;
             var d = 0;
             taken = 1;

@@ -102,11 +102,17 @@ public sealed unsafe partial class CpuBackend
         _team.For(gate.Length, ElementGrain / 4, (g: (Ptr)Data(gate), u: (Ptr)Data(up), y: (Ptr)Data(y)), static (s, from, to) =>
         {
             Real* g = s.g, u = s.u, y = s.y;
-            for (var i = from; i < to; i += Lanes)
+            var i = from;
+            for (; Vector512.IsHardwareAccelerated && i + Vector512<Real>.Count <= to; i += Vector512<Real>.Count)
             {
                 Prefetch.Stream(g + i);
                 Prefetch.Stream(u + i);
                 Prefetch.Stream(y + i);
+                var z = Vector512.Load(g + i);
+                (z * VectorMath.Sigmoid(z) * Vector512.Load(u + i)).Store(y + i);
+            }
+            for (; i < to; i += Lanes)
+            {
                 var count = to - i;
                 var z = VectorRow.Load(g + i, count);
                 VectorRow.Store(z * VectorMath.Sigmoid(z) * VectorRow.Load(u + i, count), y + i, count);
@@ -123,13 +129,26 @@ public sealed unsafe partial class CpuBackend
         _team.For(gate.Length, ElementGrain / 4, state, static (s, from, to) =>
         {
             Real* g = s.g, u = s.u, dy = s.dy, dg = s.dg, du = s.du;
-            for (var i = from; i < to; i += Lanes)
+            var i = from;
+            for (; Vector512.IsHardwareAccelerated && i + Vector512<Real>.Count <= to; i += Vector512<Real>.Count)
             {
                 Prefetch.Stream(g + i);
                 Prefetch.Stream(u + i);
                 Prefetch.Stream(dy + i);
                 Prefetch.Stream(dg + i);
                 Prefetch.Stream(du + i);
+                var z = Vector512.Load(g + i);
+                var d = Vector512.Load(dy + i);
+                var sigmoid = VectorMath.Sigmoid(z);
+                var silu = z * sigmoid;
+                var slope = Vector512.FusedMultiplyAdd(silu, Vector512<Real>.One - sigmoid, sigmoid);
+                var gateValue = d * Vector512.Load(u + i) * slope;
+                var upValue = d * silu;
+                (s.accumulateGate ? Vector512.Load(dg + i) + gateValue : gateValue).Store(dg + i);
+                (s.accumulateUp ? Vector512.Load(du + i) + upValue : upValue).Store(du + i);
+            }
+            for (; i < to; i += Lanes)
+            {
                 var count = to - i;
                 var z = VectorRow.Load(g + i, count);
                 var d = VectorRow.Load(dy + i, count);

@@ -55,22 +55,24 @@ internal static unsafe partial class Gemm
     }
 
     /// <summary>
-    /// Row tiles of C over one block of k each: those of the first block, which go to C, then the second's, which go to its sums, and so on. The blocks
-    /// are numbered from firstNumber.
+    /// Tiles of C over one block of k each: those of the first block, which go to C, then the second's, which go to its sums, and so on; in a block
+    /// the row tiles of the first group of panels, then the second's. The groups of all blocks are numbered from firstNumber.
     /// </summary>
-    private static void ComputeDepths(in Block whole, int n, int k, int depthBlock, Real* sums, long firstNumber, int from, int to)
+    private static void ComputeDepths(in Block whole, int n, int k, int depthBlock, int panelsPerGroup, Real* sums, long firstNumber, int from, int to)
     {
-        var packedB = Workspace.Get(1, (nint)Tiles(n, whole.TileColumns) * whole.TileColumns * depthBlock);
+        var packedB = Workspace.Get(1, (nint)panelsPerGroup * whole.TileColumns * depthBlock);
+        var groups = Tiles(Tiles(n, whole.TileColumns), panelsPerGroup);
         for (int tile = from, end; tile < to; tile = end)
         {
-            var index = tile / whole.RowTiles;
-            end = Math.Min(to, (index + 1) * whole.RowTiles);
+            var number = tile / whole.RowTiles;
+            var (index, group) = Math.DivRem(number, groups);
             var block = whole.At(index * depthBlock, Math.Min(depthBlock, k - (index * depthBlock)), 0, n);
-            block.PackedB = packedB;
-            if (packedBlock != firstNumber + index)
+            var (firstPanel, endPanel) = (group * panelsPerGroup, Math.Min((group + 1) * panelsPerGroup, block.Panels));
+            block.PackedB = packedB - ((nint)firstPanel * block.TileColumns * block.Depth);
+            if (packedGroup != firstNumber + number)
             {
-                PackPanels(block, 0, block.Panels);
-                packedBlock = firstNumber + index;
+                PackPanels(block, firstPanel, endPanel);
+                packedGroup = firstNumber + number;
             }
             if (index > 0)
             {
@@ -79,12 +81,14 @@ internal static unsafe partial class Gemm
                 block.Alpha = 1;
                 block.Accumulate = false;
             }
-            var first = index * whole.RowTiles;
-            for (var panel = 0; panel < block.Panels; panel++)
+            var first = number * whole.RowTiles;
+            end = Math.Min(to, first + whole.RowTiles);
+            for (int panel = firstPanel, part = 0; panel < endPanel; panel++)
             {
-                for (var row = tile - first; row < end - first; row++)
+                for (var row = tile - first; row < end - first; row++, part++)
                 {
-                    var ahead = AheadInA(block, end - first, end - tile, (panel * (end - tile)) + row - tile + first);
+                    // The first group meets rows of A that are in no cache yet; the others have time to ask for the next panel.
+                    var ahead = group == 0 ? AheadInA(block, end - first, end - tile, part) : AheadInB(block, endPanel, row);
                     ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, block.PackedPanel(panel), ahead);
                 }
             }

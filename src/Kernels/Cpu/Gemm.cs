@@ -44,12 +44,12 @@ internal static unsafe partial class Gemm
 
     private const int PageBytes = 4096;
 
-    /// <summary>Counts the blocks of k that <see cref="MultiplyByDepth"/> has met: each has its own number, from 1.</summary>
-    private static long blocksByDepth;
+    /// <summary>Counts the groups of panels that <see cref="MultiplyByDepth"/> has met: each has its own number, from 1.</summary>
+    private static long groupsByDepth;
 
-    /// <summary>The number of the block whose B this thread has packed last in <see cref="MultiplyByDepth"/>.</summary>
+    /// <summary>The number of the group that this thread has packed last in <see cref="MultiplyByDepth"/>.</summary>
     [ThreadStatic]
-    private static long packedBlock;
+    private static long packedGroup;
 
     /// <summary>The most bytes that the packed panels of all threads take.</summary>
     public static long MostScratchBytes(int threads) =>
@@ -164,10 +164,14 @@ internal static unsafe partial class Gemm
     /// </summary>
     private static void MultiplyByDepth(WorkerTeam team, in Block whole, int n, int k, int depthBlock)
     {
-        var blocks = Tiles(k, depthBlock);
-        var lastNumber = Interlocked.Add(ref blocksByDepth, blocks);
-        var job = (whole, n, k, depthBlock, sums: (Ptr)Workspace.Get(0, (nint)(blocks - 1) * whole.M * n), number: lastNumber - blocks + 1);
-        team.For(blocks * whole.RowTiles, 1, job, static (s, from, to) => ComputeDepths(s.whole, s.n, s.k, s.depthBlock, s.sums, s.number, from, to));
+        // Panel by panel, each packed by the worker that uses it and still in its cache; but where A is the larger one, it is gone through only once.
+        var (blocks, panels) = (Tiles(k, depthBlock), Tiles(n, whole.TileColumns));
+        var panelsPerGroup = n >= whole.M ? 1 : panels;
+        var groups = blocks * Tiles(panels, panelsPerGroup);
+        var number = Interlocked.Add(ref groupsByDepth, groups) - groups + 1;
+        var job = (whole, n, k, depthBlock, panelsPerGroup, sums: (Ptr)Workspace.Get(0, (nint)(blocks - 1) * whole.M * n), number);
+        team.For(groups * whole.RowTiles, 1, job,
+            static (s, from, to) => ComputeDepths(s.whole, s.n, s.k, s.depthBlock, s.panelsPerGroup, s.sums, s.number, from, to));
         team.For(whole.M, Math.Max(1, ElementsWorthAThread / n), job, static (s, from, to) => AddDepths(s.whole, s.n, Tiles(s.k, s.depthBlock), s.sums, from, to));
     }
 

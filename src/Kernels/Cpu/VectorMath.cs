@@ -22,6 +22,15 @@ public static partial class VectorMath
         return numerator / (one + e);
     }
 
+    /// <inheritdoc cref="Sigmoid(Vector256{Real})"/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<Real> Sigmoid(Vector512<Real> x)
+    {
+        var one = Vector512<Real>.One;
+        var e = Exp(-Vector512.Abs(x));
+        return Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512<Real>.Zero), e, one) / (one + e);
+    }
+
     /// <summary>log(1 + exp(x)) = max(x, 0) + log1p(exp(-|x|)), which never overflows. Error 1.99 ulp.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<Real> Softplus(Vector256<Real> x)
