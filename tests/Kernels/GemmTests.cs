@@ -49,6 +49,9 @@ public unsafe class GemmTests
     [TestCase(1, 8200, 33, 3, TestName = "One row")]
     [TestCase(67, 45, 1130, 3, TestName = "The gradient of a weight, three blocks of the sum")]
     [TestCase(200, 1300, 1030, 3, TestName = "The gradient of a weight, too large for sums of its own")]
+    [TestCase(150, 130, 1130, 3, TestName = "The gradient of a weight with more rows than columns")]
+    [TestCase(130, 150, 1130, 3, TestName = "The gradient of a weight with more columns than rows")]
+    [TestCase(3, 300, 600, 1100, TestName = "Row by row, its transposed A packed")]
     [TestCase(60, 200, 1030, 1100, TestName = "The gradient of a weight, its transposed A packed")]
     public void LargerShapesToo(int m, int n, int k, int padding)
     {
@@ -65,7 +68,8 @@ public unsafe class GemmTests
     {
         for (var i = 0; i < 40; i++)
         {
-            var problem = new Problem(24, 40, i % 2 == 0 ? 2000 : 600, true, false, false, 0, 1, i);
+            var (m, n) = i % 3 == 0 ? (150, 130) : (24, 150);
+            var problem = new Problem(m, n, i % 2 == 0 ? 2000 : 600, true, false, false, 0, 1, i);
             Assert.That(HaveSameBits(problem.Multiply(teams[1 + (i / 2 % 2)]), problem.Reference()), $"product {i}");
         }
     }
@@ -76,7 +80,7 @@ public unsafe class GemmTests
         const int m = 130, n = 70, k = 600;
         var all = new Problem(m, n, k, false, transB, accumulate, 0, 1, 5);
         var c = all.Multiply(teams[1]);
-        foreach (var (first, rows) in new[] { (0, 1), (77, 1), (129, 1), (3, 4), (5, 7), (40, 13), (1, 129) })
+        foreach (var (first, rows) in new[] { (0, 1), (77, 1), (129, 1), (3, 4), (5, 5), (5, 7), (40, 13), (1, 129) })
         {
             var part = all.Rows(first, rows).Multiply(teams[2]);
             Assert.That(HaveSameBits(part, c.AsSpan(first * n, rows * n)), $"rows {first}..{first + rows - 1}");
@@ -109,10 +113,12 @@ public unsafe class GemmTests
     }
 
     [TestCase(70, 100, 90, 3, TestName = "An addend is added last: whole tiles and edges")]
+    [TestCase(70, 96, 90, 3, TestName = "An addend is added last: a panel and a half")]
+    [TestCase(70, 80, 90, 3, TestName = "An addend is added last: a panel and a quarter")]
     [TestCase(67, 45, 1130, 3, TestName = "An addend is added last: three blocks of the sum")]
     [TestCase(130, 700, 600, 3, TestName = "An addend is added last: two blocks of columns")]
     [TestCase(40, 200, 700, 1100, TestName = "An addend is added last: a packed A")]
-    [TestCase(6, 70, 600, 3, TestName = "An addend is added last: fewer rows than a tile")]
+    [TestCase(5, 70, 600, 3, TestName = "An addend is added last: fewer rows than a tile")]
     [TestCase(3, 70, 600, 3, TestName = "An addend is added last: row by row")]
     [TestCase(1, 8200, 33, 3, TestName = "An addend is added last: one row")]
     [TestCase(20, 40, 0, 3, TestName = "An addend is added last: nothing to add it to")]
@@ -134,8 +140,9 @@ public unsafe class GemmTests
     /// <summary>And B itself is not read again: there is NaN by then.</summary>
     [TestCase(1, 70, 600, TestName = "A kept B: one row, two blocks of the sum")]
     [TestCase(3, 513, 64, TestName = "A kept B: row by row")]
-    [TestCase(6, 70, 1130, TestName = "A kept B: fewer rows than a tile, three blocks")]
+    [TestCase(5, 70, 1130, TestName = "A kept B: fewer rows than a tile, three blocks")]
     [TestCase(64, 172, 64, TestName = "A kept B: whole tiles")]
+    [TestCase(64, 96, 600, TestName = "A kept B: a panel and a half")]
     [TestCase(260, 33, 700, TestName = "A kept B: more rows than columns")]
     [TestCase(1040, 130, 600, TestName = "A kept B: a packed A")]
     [TestCase(530, 520, 1024, TestName = "A kept B: more columns than are gone through at a time")]
@@ -190,9 +197,10 @@ public unsafe class GemmTests
     }
 
     [Test]
-    public void ProductsOfSeveralCallersAndInsideABodyDoNotDisturbEachOther()
+    public void ProductsOfSeveralCallersAndInsideABodyDoNotDisturbEachOther([Values] bool byDepth)
     {
-        var problem = new Problem(40, 80, 90, true, true, false, 0, 1, 3);
+        // The second is summed by depth, where a worker remembers what it has packed.
+        var problem = byDepth ? new Problem(24, 150, 600, true, false, false, 0, 1, 3) : new Problem(40, 80, 90, true, true, false, 0, 1, 3);
         var expected = problem.Reference();
         var results = new Real[24][];
         Parallel.For(0, 12, i => results[i] = problem.Multiply(teams[2]));

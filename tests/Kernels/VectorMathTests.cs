@@ -118,16 +118,19 @@ public class VectorMathTests
     }
 
     [Test]
-    public void TheWideExpGivesTheSameBits()
+    public void TheWideFunctionsGiveTheSameBits()
     {
         foreach (var lanes in Samples())
         {
             var other = -lanes;
             var wide = VectorMath.Exp(Vector512.Create(lanes, other));
+            var sigmoid = VectorMath.Sigmoid(Vector512.Create(lanes, other));
             for (var i = 0; i < Vector256<Real>.Count; i++)
             {
                 AssertSameBits(wide.GetLower()[i], VectorMath.Exp(lanes)[i], $"exp of {lanes[i]:R}");
                 AssertSameBits(wide.GetUpper()[i], VectorMath.Exp(other)[i], $"exp of {other[i]:R}");
+                AssertSameBits(sigmoid.GetLower()[i], VectorMath.Sigmoid(lanes)[i], $"sigmoid of {lanes[i]:R}");
+                AssertSameBits(sigmoid.GetUpper()[i], VectorMath.Sigmoid(other)[i], $"sigmoid of {other[i]:R}");
             }
         }
     }

@@ -113,6 +113,9 @@ public sealed unsafe partial class CpuBackend
             }
             for (; i < to; i += Lanes)
             {
+                Prefetch.Stream(g + i);
+                Prefetch.Stream(u + i);
+                Prefetch.Stream(y + i);
                 var count = to - i;
                 var z = VectorRow.Load(g + i, count);
                 VectorRow.Store(z * VectorMath.Sigmoid(z) * VectorRow.Load(u + i, count), y + i, count);
@@ -141,6 +144,7 @@ public sealed unsafe partial class CpuBackend
                 var d = Vector512.Load(dy + i);
                 var sigmoid = VectorMath.Sigmoid(z);
                 var silu = z * sigmoid;
+                // d silu / dz = sigmoid + z sigmoid (1 - sigmoid)
                 var slope = Vector512.FusedMultiplyAdd(silu, Vector512<Real>.One - sigmoid, sigmoid);
                 var gateValue = d * Vector512.Load(u + i) * slope;
                 var upValue = d * silu;
@@ -149,12 +153,16 @@ public sealed unsafe partial class CpuBackend
             }
             for (; i < to; i += Lanes)
             {
+                Prefetch.Stream(g + i);
+                Prefetch.Stream(u + i);
+                Prefetch.Stream(dy + i);
+                Prefetch.Stream(dg + i);
+                Prefetch.Stream(du + i);
                 var count = to - i;
                 var z = VectorRow.Load(g + i, count);
                 var d = VectorRow.Load(dy + i, count);
                 var sigmoid = VectorMath.Sigmoid(z);
                 var silu = z * sigmoid;
-                // d silu / dz = sigmoid + z sigmoid (1 - sigmoid)
                 var slope = Vector256.FusedMultiplyAdd(silu, Vector256<Real>.One - sigmoid, sigmoid);
                 var gateValue = d * VectorRow.Load(u + i, count) * slope;
                 var upValue = d * silu;

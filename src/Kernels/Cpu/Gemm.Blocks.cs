@@ -68,6 +68,7 @@ internal static unsafe partial class Gemm
             var (index, group) = Math.DivRem(number, groups);
             var block = whole.At(index * depthBlock, Math.Min(depthBlock, k - (index * depthBlock)), 0, n);
             var (firstPanel, endPanel) = (group * panelsPerGroup, Math.Min((group + 1) * panelsPerGroup, block.Panels));
+            // PackedPanel then finds the group's first panel where it is packed.
             block.PackedB = packedB - ((nint)firstPanel * block.TileColumns * block.Depth);
             if (packedGroup != firstNumber + number)
             {
@@ -83,12 +84,14 @@ internal static unsafe partial class Gemm
             }
             var first = number * whole.RowTiles;
             end = Math.Min(to, first + whole.RowTiles);
-            for (int panel = firstPanel, part = 0; panel < endPanel; panel++)
+            for (var panel = firstPanel; panel < endPanel; panel++)
             {
-                for (var row = tile - first; row < end - first; row++, part++)
+                for (var row = tile - first; row < end - first; row++)
                 {
                     // The first group meets rows of A that are in no cache yet; the others have time to ask for the next panel.
-                    var ahead = group == 0 ? AheadInA(block, end - first, end - tile, part) : AheadInB(block, endPanel, row);
+                    var ahead = group == 0
+                        ? AheadInA(block, end - first, end - tile, (panel * (end - tile)) + row - tile + first)
+                        : AheadInB(block, endPanel, row);
                     ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, block.PackedPanel(panel), ahead);
                 }
             }
@@ -118,16 +121,16 @@ internal static unsafe partial class Gemm
     private static void ComputeItems(in Block block, int from, int to)
     {
         var ownTiles = block.PacksTilesOfA ? Workspace.Get(2, (nint)block.RowTilesPerItem * block.PackedRows * block.Depth) : null;
-        var packedGroup = -1;
+        var packedTiles = -1;
         for (var item = from; item < to; item++)
         {
             var (group, panel) = Math.DivRem(item, block.Panels);
             var first = group * block.RowTilesPerItem;
             var last = Math.Min(first + block.RowTilesPerItem, block.RowTiles);
-            if (ownTiles != null && group != packedGroup)
+            if (ownTiles != null && group != packedTiles)
             {
                 PackTiles(block, first, last, ownTiles);
-                packedGroup = group;
+                packedTiles = group;
             }
             var packedB = block.PackedPanel(panel);
             for (var tile = first; tile < last; tile++)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.Intrinsics;
 
 namespace TinyDpo.Kernels;
@@ -5,7 +6,7 @@ namespace TinyDpo.Kernels;
 /// <summary>A micro-kernel of <see cref="Gemm"/>: computes a tile of C of <see cref="Rows"/> x <see cref="Columns"/> elements.</summary>
 internal sealed unsafe class GemmKernel
 {
-    /// <summary>Up to this many rows, a row at a time is faster than a tile that is half empty.</summary>
+    /// <summary>Up to this many rows, a row at a time is faster than a tile that is partly empty.</summary>
     private const int FewRows = 4;
 
     private readonly GemmKernel? oneRow;
@@ -19,6 +20,7 @@ internal sealed unsafe class GemmKernel
         Tile = tile;
         HalfTile = halfTile;
         this.oneRow = oneRow;
+        Debug.Assert(oneRow is null || (oneRow.Columns == columns && oneRow.HalfTile == null == (halfTile == null)), "both read the same panels");
     }
 
     public static GemmKernel Wide256 { get; } = new(

@@ -57,7 +57,7 @@ internal static unsafe class GemmPanel
     }
 
     /// <summary>
-    /// Panels [depth, stride] one behind the other: panel j / width holds source[p * ld + j] in the first columns of row p, for j below
+    /// Panels [depth, stride] one behind the other: panel j / width holds source[p * ld + j] at row p, column j % width, for j below
     /// <paramref name="valid"/>; the rest is anything. Row by row of the source: where its rows lie pages apart, each page is gone to once.
     /// </summary>
     public static void CopyToTiles(Real* source, nint ld, int depth, int valid, int width, int stride, Real* panels)
@@ -65,7 +65,7 @@ internal static unsafe class GemmPanel
         var size = (nint)depth * stride;
         for (var p = 0; p < depth; p++, source += ld, panels += stride)
         {
-            // Whole vectors, beyond the panel's width too, but where the source's rows end.
+            // Whole vectors, though a tile is narrower; not the last tiles, where that would pass the end of the row.
             var panel = panels;
             var j = 0;
             for (; j <= valid - stride; j += width, panel += size)
