@@ -192,7 +192,8 @@ internal static unsafe partial class Gemm
                     PackPanels(team, block, threads);
                 }
                 // Items enough to share out evenly, but no smaller than that needs.
-                block.RowTilesPerItem = (int)Math.Clamp((long)block.RowTiles * block.Panels / (ItemsPerWorker * threads), 1, Math.Min(block.RowTiles, MaxRows / block.TileRows));
+                var most = Math.Min(block.RowTiles, MaxRows / block.TileRows);
+                block.RowTilesPerItem = (int)Math.Clamp((long)block.RowTiles * block.Panels / (ItemsPerWorker * threads), 1, most);
                 var items = Tiles(block.RowTiles, block.RowTilesPerItem) * block.Panels;
                 team.For(items, threads == 1 ? items : 1, block, static (block, from, to) => ComputeItems(block, from, to));
             }

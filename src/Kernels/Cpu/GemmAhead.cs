@@ -80,6 +80,15 @@ internal unsafe struct GemmRequests(Real* c, nint ldc, nint toAddend, int lanes,
         next += stride;
     }
 
+    /// <summary>The next step of a transposed A, bytes further on. Such strides are long, and no hardware foresees them: asks for the eighth after it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Real* NextStep(Real* a, nint bytes)
+    {
+        a = (Real*)((byte*)a + bytes);
+        Prefetch.ToLevel1((byte*)a + (8 * bytes));
+        return a;
+    }
+
     /// <summary>
     /// Where the steps end that go with one request: at most <see cref="GemmAhead.Steps"/> of them, each of <paramref name="width"/> elements of B.
     /// </summary>

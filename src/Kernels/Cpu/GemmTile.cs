@@ -51,7 +51,7 @@ internal static unsafe class GemmTile<TLanes, TVector>
                     Add(a + 3, b0, b1, ref c30, ref c31);
                     Add(a + 4, b0, b1, ref c40, ref c41);
                     Add(a + 5, b0, b1, ref c50, ref c51);
-                    a = Next(a, step);
+                    a = GemmRequests.NextStep(a, step);
                     b0 = TLanes.Load(b + (2 * Lanes));
                     b1 = TLanes.Load(b + (3 * Lanes));
                     Add(a, b0, b1, ref c00, ref c01);
@@ -60,7 +60,7 @@ internal static unsafe class GemmTile<TLanes, TVector>
                     Add(a + 3, b0, b1, ref c30, ref c31);
                     Add(a + 4, b0, b1, ref c40, ref c41);
                     Add(a + 5, b0, b1, ref c50, ref c51);
-                    a = Next(a, step);
+                    a = GemmRequests.NextStep(a, step);
                 }
             }
             a3 = a + (3 * rowStride);
@@ -139,27 +139,18 @@ internal static unsafe class GemmTile<TLanes, TVector>
         sum1 = TLanes.FusedMultiplyAdd(all, b1, sum1);
     }
 
-    /// <summary>A transposed A has long strides, which no hardware foresees.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Real* Next(Real* a, nint step)
-    {
-        a = (Real*)((byte*)a + step);
-        Prefetch.ToLevel1((byte*)a + (8 * step));
-        return a;
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Real* c, TVector sum0, TVector sum1, TVector scale, bool accumulate, nint toAddend)
     {
-        var c1 = c + Lanes;
-        var value0 = accumulate ? TLanes.FusedMultiplyAdd(scale, sum0, TLanes.Load(c)) : TLanes.Multiply(scale, sum0);
-        var value1 = accumulate ? TLanes.FusedMultiplyAdd(scale, sum1, TLanes.Load(c1)) : TLanes.Multiply(scale, sum1);
-        if (toAddend != 0)
-        {
-            value0 = TLanes.Add(value0, TLanes.Load(c + toAddend));
-            value1 = TLanes.Add(value1, TLanes.Load(c1 + toAddend));
-        }
-        TLanes.Store(value0, c);
-        TLanes.Store(value1, c1);
+        Store(c, sum0, scale, accumulate, toAddend);
+        Store(c + Lanes, sum1, scale, accumulate, toAddend);
+    }
+
+    /// <summary>A vector of C from its sums, see <see cref="GemmKernel.Tile"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Real* c, TVector sum, TVector scale, bool accumulate, nint toAddend)
+    {
+        var value = accumulate ? TLanes.FusedMultiplyAdd(scale, sum, TLanes.Load(c)) : TLanes.Multiply(scale, sum);
+        TLanes.Store(toAddend == 0 ? value : TLanes.Add(value, TLanes.Load(c + toAddend)), c);
     }
 }

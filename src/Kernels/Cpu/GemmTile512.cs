@@ -51,7 +51,7 @@ internal static unsafe class GemmTile512
                     Add(a + 3, b0, b1, b2, b3, ref c30, ref c31, ref c32, ref c33);
                     Add(a + 4, b0, b1, b2, b3, ref c40, ref c41, ref c42, ref c43);
                     Add(a + 5, b0, b1, b2, b3, ref c50, ref c51, ref c52, ref c53);
-                    a = Next(a, step);
+                    a = GemmRequests.NextStep(a, step);
                     b0 = Vector512.LoadAligned(b + (4 * Lanes));
                     b1 = Vector512.LoadAligned(b + (5 * Lanes));
                     b2 = Vector512.LoadAligned(b + (6 * Lanes));
@@ -62,7 +62,7 @@ internal static unsafe class GemmTile512
                     Add(a + 3, b0, b1, b2, b3, ref c30, ref c31, ref c32, ref c33);
                     Add(a + 4, b0, b1, b2, b3, ref c40, ref c41, ref c42, ref c43);
                     Add(a + 5, b0, b1, b2, b3, ref c50, ref c51, ref c52, ref c53);
-                    a = Next(a, step);
+                    a = GemmRequests.NextStep(a, step);
                 }
             }
             a3 = a + (3 * rowStride);
@@ -149,29 +149,13 @@ internal static unsafe class GemmTile512
         sum3 = Vector512.FusedMultiplyAdd(all, b3, sum3);
     }
 
-    /// <summary>A transposed A has long strides, which no hardware foresees.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Real* Next(Real* a, nint step)
-    {
-        a = (Real*)((byte*)a + step);
-        Prefetch.ToLevel1((byte*)a + (8 * step));
-        return a;
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Real* c, Vector512<Real> sum0, Vector512<Real> sum1, Vector512<Real> sum2, Vector512<Real> sum3, Vector512<Real> scale,
         bool accumulate, nint toAddend)
     {
-        Store(c, sum0, scale, accumulate, toAddend);
-        Store(c + Lanes, sum1, scale, accumulate, toAddend);
-        Store(c + (2 * Lanes), sum2, scale, accumulate, toAddend);
-        Store(c + (3 * Lanes), sum3, scale, accumulate, toAddend);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(Real* c, Vector512<Real> sum, Vector512<Real> scale, bool accumulate, nint toAddend)
-    {
-        var value = accumulate ? Vector512.FusedMultiplyAdd(scale, sum, Vector512.Load(c)) : scale * sum;
-        (toAddend == 0 ? value : value + Vector512.Load(c + toAddend)).Store(c);
+        GemmTile<Lanes512, Vector512<Real>>.Store(c, sum0, scale, accumulate, toAddend);
+        GemmTile<Lanes512, Vector512<Real>>.Store(c + Lanes, sum1, scale, accumulate, toAddend);
+        GemmTile<Lanes512, Vector512<Real>>.Store(c + (2 * Lanes), sum2, scale, accumulate, toAddend);
+        GemmTile<Lanes512, Vector512<Real>>.Store(c + (3 * Lanes), sum3, scale, accumulate, toAddend);
     }
 }
