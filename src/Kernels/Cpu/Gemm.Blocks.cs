@@ -60,7 +60,6 @@ internal static unsafe partial class Gemm
     /// </summary>
     private static void ComputeDepths(in Block whole, int n, int k, int depthBlock, int panelsPerGroup, Real* sums, long firstNumber, int from, int to)
     {
-        var packedB = Workspace.Get(1, (nint)panelsPerGroup * whole.TileColumns * depthBlock);
         var groups = Tiles(Tiles(n, whole.TileColumns), panelsPerGroup);
         for (int tile = from, end; tile < to; tile = end)
         {
@@ -68,13 +67,8 @@ internal static unsafe partial class Gemm
             var (index, group) = Math.DivRem(number, groups);
             var block = whole.At(index * depthBlock, Math.Min(depthBlock, k - (index * depthBlock)), 0, n);
             var (firstPanel, endPanel) = (group * panelsPerGroup, Math.Min((group + 1) * panelsPerGroup, block.Panels));
-            // PackedPanel then finds the group's first panel where it is packed.
-            block.PackedB = packedB - ((nint)firstPanel * block.TileColumns * block.Depth);
-            if (packedGroup != firstNumber + number)
-            {
-                PackPanels(block, firstPanel, endPanel);
-                packedGroup = firstNumber + number;
-            }
+            // Its panels are the group's: from the first of them on.
+            var own = new OwnPanels(block, firstPanel, panelsPerGroup, firstNumber + number);
             if (index > 0)
             {
                 block.C = sums + ((nint)(index - 1) * block.M * n);
@@ -86,57 +80,93 @@ internal static unsafe partial class Gemm
             end = Math.Min(to, first + whole.RowTiles);
             for (var panel = firstPanel; panel < endPanel; panel++)
             {
+                var packedB = own.Packed(block, panel);
                 for (var row = tile - first; row < end - first; row++)
                 {
                     // The first group meets rows of A that are in no cache yet; the others have time to ask for the next panel.
                     var ahead = group == 0
                         ? AheadInA(block, end - first, end - tile, (panel * (end - tile)) + row - tile + first)
                         : AheadInB(block, endPanel, row);
-                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, block.PackedPanel(panel), ahead);
+                    ComputeTile(block, row * block.TileRows, panel * block.TileColumns, null, packedB, ahead);
                 }
             }
         }
     }
 
-    /// <summary>Rows [from, to) of C = fma(alpha, sum, C) for the sums of the blocks after the first, in order.</summary>
+    /// <summary>
+    /// Rows [from, to) of C = fma(alpha, sum, C) for the sums of the blocks after the first, in order. Half of them come out of another's cache: in wide vectors,
+    /// and asked for ahead, more lines are on their way at a time.
+    /// </summary>
     private static void AddDepths(in Block whole, int n, int blocks, Real* sums, int from, int to)
     {
-        var alpha = Vector256.Create(whole.Alpha);
-        for (var i = from; i < to; i++)
+        for (nint i = from; i < to; i++)
         {
             var c = whole.C + (i * whole.Ldc);
-            for (var j = 0; j < n; j += Vector256<Real>.Count)
+            var rest = AddDepths<Lanes512, Vector512<Real>>(whole, n, blocks, sums, i, c, Vector512.IsHardwareAccelerated ? n : 0, 0);
+            rest = AddDepths<Lanes256, Vector256<Real>>(whole, n, blocks, sums, i, c, n, rest);
+            for (var j = rest; j < n; j++)
             {
-                var value = VectorRow.Load(c + j, n - j);
                 for (var index = 0; index < blocks - 1; index++)
                 {
-                    value = Vector256.FusedMultiplyAdd(alpha, VectorRow.Load(sums + ((((nint)index * whole.M) + i) * n) + j, n - j), value);
+                    c[j] = Real.FusedMultiplyAdd(whole.Alpha, sums[(((index * (nint)whole.M) + i) * n) + j], c[j]);
                 }
-                VectorRow.Store(value, c + j, n - j);
             }
         }
     }
 
-    /// <summary>Computes items of C: each is one panel's columns of some row tiles.</summary>
-    private static void ComputeItems(in Block block, int from, int to)
+    /// <summary>Whole vectors of a row from column j on, before <paramref name="end"/>; returns the first column that is left.</summary>
+    private static int AddDepths<TLanes, TVector>(in Block whole, int n, int blocks, Real* sums, nint row, Real* c, int end, int j)
+        where TLanes : struct, ILanes<TVector>
+        where TVector : struct
     {
+        var alpha = TLanes.Create(whole.Alpha);
+        for (; j + TLanes.Count <= end; j += TLanes.Count)
+        {
+            Prefetch.Stream(c + j);
+            var value = TLanes.Load(c + j);
+            for (var index = 0; index < blocks - 1; index++)
+            {
+                var sum = sums + (((index * (nint)whole.M) + row) * n) + j;
+                Prefetch.Stream(sum);
+                value = TLanes.FusedMultiplyAdd(alpha, TLanes.Load(sum), value);
+            }
+            TLanes.Store(value, c + j);
+        }
+        return j;
+    }
+
+    /// <summary>Computes items of C: each is one panel's columns of some row tiles. The block's panels, unless packed before, have this number.</summary>
+    private static void ComputeItems(in Block block, long number, int from, int to)
+    {
+        var own = block.PackedB == null ? new OwnPanels(block, 0, block.Panels, number) : default;
         var ownTiles = block.PacksTilesOfA ? Workspace.Get(2, (nint)block.RowTilesPerItem * block.PackedRows * block.Depth) : null;
         var packedTiles = -1;
+        var part = 0;
         for (var item = from; item < to; item++)
         {
             var (group, panel) = Math.DivRem(item, block.Panels);
             var first = group * block.RowTilesPerItem;
             var last = Math.Min(first + block.RowTilesPerItem, block.RowTiles);
+            if (item == from || panel == 0)
+            {
+                part = panel * (last - first);
+            }
             if (ownTiles != null && group != packedTiles)
             {
                 PackTiles(block, first, last, ownTiles);
                 packedTiles = group;
             }
-            var packedB = block.PackedPanel(panel);
+            var packedB = block.PackedB == null ? own.Packed(block, panel) : block.PackedPanel(panel);
+            // First what the next panel is packed from, if it is to be, then the next item's rows of A: there are tiles enough for both.
+            var packsNext = block.PackedB == null && panel + 1 < block.Panels && !own.Has(panel + 1);
             for (var tile = first; tile < last; tile++)
             {
                 var packedA = ownTiles == null ? null : ownTiles + ((nint)(tile - first) * block.PackedRows * block.Depth);
-                var ahead = AheadInA(block, first + block.RowTilesPerItem, block.RowTilesPerItem, (panel * (last - first)) + tile - first);
+                var ahead = packsNext ? AheadInB(block, panel + 1, tile - first) : default;
+                if (ahead.First == null)
+                {
+                    ahead = AheadInA(block, first + block.RowTilesPerItem, block.RowTilesPerItem, part++);
+                }
                 ComputeTile(block, tile * block.TileRows, panel * block.TileColumns, packedA, packedB, ahead);
             }
         }
@@ -206,6 +236,43 @@ internal static unsafe partial class Gemm
         for (var i = 0; i < rows; i++)
         {
             new Span<Real>(source + (i * sourceLd), columns).CopyTo(new Span<Real>(target + (i * targetLd), columns));
+        }
+    }
+
+    /// <summary>
+    /// The panels of B, from a first one on, that a thread packs for itself when it first meets them. It finds them again in its later ranges of the same loop
+    /// by the number of the block, which no other block has.
+    /// </summary>
+    private readonly ref struct OwnPanels
+    {
+        private readonly long[] numbers;
+        private readonly Real* start;
+        private readonly int first;
+        private readonly long number;
+
+        public OwnPanels(in Block block, int first, int count, long number)
+        {
+            start = Workspace.Get(1, (nint)count * block.TileColumns * block.Depth);
+            if (packedPanels is not { } kept || kept.Length < count)
+            {
+                kept = packedPanels = new long[count];
+            }
+            (numbers, this.first, this.number) = (kept, first, number);
+        }
+
+        /// <summary>Whether the panel is packed.</summary>
+        public bool Has(int panel) => numbers[panel - first] == number;
+
+        /// <summary>The panel, packed now if it was not.</summary>
+        public Real* Packed(in Block block, int panel)
+        {
+            var target = start + ((nint)(panel - first) * block.TileColumns * block.Depth);
+            if (!Has(panel))
+            {
+                PackPanel(block, panel, target);
+                numbers[panel - first] = number;
+            }
+            return target;
         }
     }
 

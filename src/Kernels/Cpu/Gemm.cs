@@ -27,11 +27,15 @@ internal static unsafe partial class Gemm
     /// <summary>Elements of the sums of <see cref="MultiplyByDepth"/>, at most: 4 MiB of floats.</summary>
     private const int MaxSums = 1024 * 1024;
 
-    /// <summary>Rows of C in one item of work, at most: with the deepest block of A 256 KiB of floats (a third more when packed), which stay in the level 2 cache.</summary>
-    private const int MaxRows = 128;
+    /// <summary>Rows of C in one item of work, at most.</summary>
+    private const int MaxRows = 64;
+
+    /// <summary>The same where a transposed A is packed for them: a few lines at a time of each of its rows. With the deepest block 340 KiB of floats, which
+    /// stay in the level 2 cache.</summary>
+    private const int MaxPackedRows = 128;
 
     /// <summary>Items of work a worker, enough to share them out evenly.</summary>
-    private const int ItemsPerWorker = 8;
+    private const int ItemsPerWorker = 16;
 
     /// <summary>A product of fewer multiplications is done before another thread could have begun.</summary>
     private const long MultiplicationsWorthAThread = 200_000;
@@ -44,17 +48,17 @@ internal static unsafe partial class Gemm
 
     private const int PageBytes = 4096;
 
-    /// <summary>Counts the groups of panels that <see cref="MultiplyByDepth"/> has met: each has its own number, from 1.</summary>
-    private static long groupsByDepth;
+    /// <summary>Counts the blocks of panels that every worker packs for itself: each has its own number, from 1.</summary>
+    private static long ownBlocks;
 
-    /// <summary>The number of the group that this thread has packed last in <see cref="MultiplyByDepth"/>.</summary>
+    /// <summary>For each place of this thread's own panels the number of the block that it was packed from last.</summary>
     [ThreadStatic]
-    private static long packedGroup;
+    private static long[]? packedPanels;
 
     /// <summary>The most bytes that the packed panels of all threads take.</summary>
     public static long MostScratchBytes(int threads) =>
         sizeof(Real) * (MaxSums + (threads * (MaxResident
-            + ((long)MaxDepth * (GemmKernel.Best.Columns + (Tiles(MaxRows, GemmKernel.Best.Rows) * PackedRows(GemmKernel.Best.Rows)))))));
+            + ((long)MaxDepth * (GemmKernel.Best.Columns + (Tiles(MaxPackedRows, GemmKernel.Best.Rows) * PackedRows(GemmKernel.Best.Rows)))))));
 
     /// <summary>The length of the blocks that a sum of k terms is cut into (the last may be shorter).</summary>
     public static int DepthBlock(int k)
@@ -168,34 +172,32 @@ internal static unsafe partial class Gemm
         var (blocks, panels) = (Tiles(k, depthBlock), Tiles(n, whole.TileColumns));
         var panelsPerGroup = n >= whole.M ? 1 : panels;
         var groups = blocks * Tiles(panels, panelsPerGroup);
-        var number = Interlocked.Add(ref groupsByDepth, groups) - groups + 1;
+        var number = Interlocked.Add(ref ownBlocks, groups) - groups + 1;
         var job = (whole, n, k, depthBlock, panelsPerGroup, sums: (Ptr)Workspace.Get(0, (nint)(blocks - 1) * whole.M * n), number);
         team.For(groups * whole.RowTiles, 1, job,
             static (s, from, to) => ComputeDepths(s.whole, s.n, s.k, s.depthBlock, s.panelsPerGroup, s.sums, s.number, from, to));
         team.For(whole.M, Math.Max(1, ElementsWorthAThread / n), job, static (s, from, to) => AddDepths(s.whole, s.n, Tiles(s.k, s.depthBlock), s.sums, from, to));
     }
 
-    /// <summary>Panels of B are packed by all workers together, a block of columns at a time; then each worker computes rows of C.</summary>
+    /// <summary>
+    /// Each worker computes rows of C, a block of columns at a time. It packs all panels of B for itself: that costs less than to take half of them out of
+    /// the other's cache and to wait until they are there.
+    /// </summary>
     private static void MultiplyByRows(WorkerTeam team, int threads, in Block whole, int n, int k, int depthBlock, bool packsTilesOfA)
     {
         var columnBlock = Math.Min(n, Math.Max(1, MaxResident / depthBlock / whole.TileColumns) * whole.TileColumns);
-        var packedB = whole.PackedB == null ? Workspace.Get(0, (nint)Tiles(columnBlock, whole.TileColumns) * whole.TileColumns * depthBlock) : null;
         for (var p = 0; p < k; p += depthBlock)
         {
             for (var j = 0; j < n; j += columnBlock)
             {
                 var block = whole.At(p, Math.Min(depthBlock, k - p), j, Math.Min(columnBlock, n - j));
                 block.PacksTilesOfA = packsTilesOfA;
-                if (packedB != null)
-                {
-                    block.PackedB = packedB;
-                    PackPanels(team, block, threads);
-                }
+                var number = whole.PackedB == null ? Interlocked.Increment(ref ownBlocks) : 0;
                 // Items enough to share out evenly, but no smaller than that needs.
-                var most = Math.Min(block.RowTiles, MaxRows / block.TileRows);
+                var most = Math.Min(block.RowTiles, (packsTilesOfA ? MaxPackedRows : MaxRows) / block.TileRows);
                 block.RowTilesPerItem = (int)Math.Clamp((long)block.RowTiles * block.Panels / (ItemsPerWorker * threads), 1, most);
                 var items = Tiles(block.RowTiles, block.RowTilesPerItem) * block.Panels;
-                team.For(items, threads == 1 ? items : 1, block, static (block, from, to) => ComputeItems(block, from, to));
+                team.For(items, threads == 1 ? items : 1, (block, number), static (s, from, to) => ComputeItems(s.block, s.number, from, to));
             }
         }
     }
@@ -214,14 +216,9 @@ internal static unsafe partial class Gemm
         var depthBlock = DepthBlock(k);
         for (var p = 0; p < k; p += depthBlock)
         {
-            PackPanels(team, whole.At(p, Math.Min(depthBlock, k - p), 0, n), team.Available);
+            var block = whole.At(p, Math.Min(depthBlock, k - p), 0, n);
+            team.For(block.Panels, Tiles(ElementsWorthAThread, block.TileColumns * block.Depth), block, static (block, from, to) => PackPanels(block, from, to));
         }
-    }
-
-    private static void PackPanels(WorkerTeam team, in Block block, int threads)
-    {
-        var grain = threads == 1 ? block.Panels : Tiles(ElementsWorthAThread, block.TileColumns * block.Depth);
-        team.For(block.Panels, grain, block, static (block, from, to) => PackPanels(block, from, to));
     }
 
     /// <summary>What <see cref="Multiply(WorkerTeam, bool, bool, int, int, int, Real, Real*, int, Real*, int, bool, Real*, int, Real*, Real*)"/> computes
