@@ -37,32 +37,29 @@ internal static unsafe class AttentionScratch
     /// </summary>
     public static void PackTransposed(Real* blocks, int first, StridedRows rows, int count, int headSize)
     {
+        var side = Vector256<Real>.Count;
         for (int i = 0, taken; i < count; i += taken)
         {
             var lane = (first + i) % AttentionTile.Keys;
-#if !DOUBLE
-            // Fewer than eight keys, at the end or before the next block, are packed with those before them, which are packed once more.
-            var again = 8 - Math.Min(count - i, AttentionTile.Keys - lane);
+            // Fewer keys than a square has, at the end or before the next block, are packed with those before them, which are packed once more.
+            var again = side - Math.Min(count - i, AttentionTile.Keys - lane);
             if (Avx.IsSupported && again > 0 && again <= Math.Min(i, lane))
             {
                 i -= again;
                 lane -= again;
             }
-#endif
             var key = first + i;
             var column = blocks + (nint)(key - lane) * headSize + lane;
             var d = 0;
             taken = 1;
-#if !DOUBLE
-            if (Avx.IsSupported && count - i >= 8 && AttentionTile.Keys - lane >= 8)
+            if (Avx.IsSupported && count - i >= side && AttentionTile.Keys - lane >= side)
             {
-                taken = 8;
-                for (; d + 8 <= headSize; d += 8)
+                taken = side;
+                for (; d + side <= headSize; d += side)
                 {
-                    Transpose8x8(column + d * AttentionTile.Keys, AttentionTile.Keys, rows.From(i, d));
+                    GemmPanel.TransposeSquare(rows.At(i, d), rows.Stride, column + d * AttentionTile.Keys, AttentionTile.Keys);
                 }
             }
-#endif
             for (var j = 0; j < taken; j++)
             {
                 var row = rows.At(i + j, 0);
@@ -73,33 +70,6 @@ internal static unsafe class AttentionScratch
             }
         }
     }
-
-#if !DOUBLE
-    private static void Transpose8x8(float* target, nint stride, StridedRows source)
-    {
-        var (a0, a1) = Interleave(source, 0);
-        var (a2, a3) = Interleave(source, 2);
-        var (a4, a5) = Interleave(source, 4);
-        var (a6, a7) = Interleave(source, 6);
-        Put(0, Avx.UnpackLow(a0, a2), Avx.UnpackLow(a4, a6));
-        Put(1, Avx.UnpackHigh(a0, a2), Avx.UnpackHigh(a4, a6));
-        Put(2, Avx.UnpackLow(a1, a3), Avx.UnpackLow(a5, a7));
-        Put(3, Avx.UnpackHigh(a1, a3), Avx.UnpackHigh(a5, a7));
-
-        // Pairs of single-precision numbers travel as doubles: within each half, rows r and r + 1 by turns.
-        static (Vector256<double>, Vector256<double>) Interleave(StridedRows source, nint r)
-        {
-            var (x, y) = (Vector256.Load(source.At(r, 0)), Vector256.Load(source.At(r + 1, 0)));
-            return (Avx.UnpackLow(x, y).AsDouble(), Avx.UnpackHigh(x, y).AsDouble());
-        }
-
-        void Put(nint row, Vector256<double> rows0To3, Vector256<double> rows4To7)
-        {
-            Avx.Permute2x128(rows0To3, rows4To7, 0x20).AsSingle().Store(target + row * stride);
-            Avx.Permute2x128(rows0To3, rows4To7, 0x31).AsSingle().Store(target + (row + 4) * stride);
-        }
-    }
-#endif
 
     /// <summary>Asks for rows [count, headSize] that will be read soon; a stride apart, no hardware foresees them.</summary>
     public static void Prefetch(StridedRows rows, int count, int headSize)
