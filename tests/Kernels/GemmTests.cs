@@ -53,6 +53,8 @@ public unsafe class GemmTests
     [TestCase(130, 150, 1130, 3, TestName = "The gradient of a weight with more columns than rows")]
     [TestCase(3, 300, 600, 1100, TestName = "Row by row, its transposed A packed")]
     [TestCase(60, 200, 1030, 1100, TestName = "The gradient of a weight, its transposed A packed")]
+    [TestCase(60, 730, 1030, 1100, TestName = "Two blocks of columns and three of the sum, a transposed A packed")]
+    [TestCase(330, 70, 600, 3, TestName = "More rows than columns, two blocks of the sum")]
     public void LargerShapesToo(int m, int n, int k, int padding)
     {
         foreach (var (transA, transB) in new[] { (false, false), (false, true), (true, false), (true, true) })
@@ -70,6 +72,18 @@ public unsafe class GemmTests
         {
             var (m, n) = i % 3 == 0 ? (150, 130) : (24, 150);
             var problem = new Problem(m, n, i % 2 == 0 ? 2000 : 600, true, false, false, 0, 1, i);
+            Assert.That(HaveSameBits(problem.Multiply(teams[1 + (i / 2 % 2)]), problem.Reference()), $"product {i}");
+        }
+    }
+
+    [Test]
+    public void ProductsByRowsOneAfterTheOtherAreEachTheirOwn()
+    {
+        for (var i = 0; i < 40; i++)
+        {
+            // By rows; every third by columns, which packs its panels in the same place.
+            var (m, n) = i % 3 == 0 ? (40, 200) : (200, i % 2 == 0 ? 130 : 70);
+            var problem = new Problem(m, n, i % 4 < 2 ? 60 : 600, false, i % 5 < 2, false, 0, 1, i);
             Assert.That(HaveSameBits(problem.Multiply(teams[1 + (i / 2 % 2)]), problem.Reference()), $"product {i}");
         }
     }
@@ -197,10 +211,15 @@ public unsafe class GemmTests
     }
 
     [Test]
-    public void ProductsOfSeveralCallersAndInsideABodyDoNotDisturbEachOther([Values] bool byDepth)
+    public void ProductsOfSeveralCallersAndInsideABodyDoNotDisturbEachOther([Values("columns", "rows", "depth")] string sharedOutBy)
     {
-        // The second is summed by depth, where a worker remembers what it has packed.
-        var problem = byDepth ? new Problem(24, 150, 600, true, false, false, 0, 1, 3) : new Problem(40, 80, 90, true, true, false, 0, 1, 3);
+        // By rows and by depth a worker remembers what it has packed.
+        var problem = sharedOutBy switch
+        {
+            "columns" => new Problem(40, 80, 90, true, true, false, 0, 1, 3),
+            "rows" => new Problem(140, 130, 90, false, true, false, 0, 1, 3),
+            _ => new Problem(24, 150, 600, true, false, false, 0, 1, 3),
+        };
         var expected = problem.Reference();
         var results = new Real[24][];
         Parallel.For(0, 12, i => results[i] = problem.Multiply(teams[2]));
@@ -232,6 +251,7 @@ public unsafe class GemmTests
                 }
                 Gemm.Multiply(teams[1], false, true, 40, 80, 90, 1, a, 90, b, 90, false, c, 80);
                 Gemm.Multiply(teams[1], false, true, 1, 80, 90, 1, a, 90, b, 90, false, c, 80);
+                Gemm.Multiply(teams[1], false, true, 40, 30, 90, 1, a, 90, b, 90, false, c, 80);
             }
             Assert.That(GC.GetAllocatedBytesForCurrentThread() - before, Is.Zero);
         }
