@@ -30,8 +30,10 @@ internal static unsafe partial class Gemm
     /// <summary>Rows of C in one item of work, at most.</summary>
     private const int MaxRows = 64;
 
-    /// <summary>The same where a transposed A is packed for them: a few lines at a time of each of its rows. With the deepest block 340 KiB of floats, which
-    /// stay in the level 2 cache.</summary>
+    /// <summary>
+    /// The same where a transposed A is packed for them, a few lines at a time of each of its rows: with the deepest block 352 KiB of floats, which stay in the
+    /// level 2 cache.
+    /// </summary>
     private const int MaxPackedRows = 128;
 
     /// <summary>Items of work a worker, enough to share them out evenly.</summary>
