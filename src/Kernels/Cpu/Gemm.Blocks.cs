@@ -157,7 +157,7 @@ internal static unsafe partial class Gemm
                 packedTiles = group;
             }
             var packedB = block.PackedB == null ? own.Packed(block, panel) : block.PackedPanel(panel);
-            // First what the next panel is packed from, if it is to be, then the next item's rows of A: there are tiles enough for both.
+            // First what the next panel is packed from, if it is to be, then the next item's rows of A, as far as there are tiles to ask.
             var packsNext = block.PackedB == null && panel + 1 < block.Panels && !own.Has(panel + 1);
             for (var tile = first; tile < last; tile++)
             {
@@ -241,7 +241,8 @@ internal static unsafe partial class Gemm
 
     /// <summary>
     /// The panels of B, from a first one on, that a thread packs for itself when it first meets them. It finds them again in its later ranges of the same loop
-    /// by the number of the block, which no other block has.
+    /// by the number of the block, which no other block has. Panels of another block may lie across these places: so a thread must be done with a block when it comes
+    /// to the next, or meet all panels of it each time.
     /// </summary>
     private readonly ref struct OwnPanels
     {
@@ -302,7 +303,7 @@ internal static unsafe partial class Gemm
 
         public bool PacksTilesOfA;
 
-        /// <summary>The panels of B that are packed; of a whole product null, unless they were before it.</summary>
+        /// <summary>The panels of B where they were packed before the product, or are being so; null where each worker packs its own.</summary>
         public Real* PackedB;
 
         public int Panels;

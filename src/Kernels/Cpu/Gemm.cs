@@ -42,7 +42,7 @@ internal static unsafe partial class Gemm
     /// <summary>A product of fewer multiplications is done before another thread could have begun.</summary>
     private const long MultiplicationsWorthAThread = 200_000;
 
-    /// <summary>The same for elements to pack.</summary>
+    /// <summary>The same for elements to pack or to add.</summary>
     private const int ElementsWorthAThread = 8192;
 
     /// <summary>So many columns must be computed from a tile of A before it is packed.</summary>
@@ -182,8 +182,8 @@ internal static unsafe partial class Gemm
     }
 
     /// <summary>
-    /// Each worker computes rows of C, a block of columns at a time. It packs all panels of B for itself: that costs less than to take half of them out of
-    /// the other's cache and to wait until they are there.
+    /// Each worker computes rows of C, a block of columns at a time. It packs the panels of B that it meets for itself: on two threads (more were not
+    /// measured) that costs less than to take half of them out of the other's cache and to wait until they are there.
     /// </summary>
     private static void MultiplyByRows(WorkerTeam team, int threads, in Block whole, int n, int k, int depthBlock, bool packsTilesOfA)
     {
