@@ -102,8 +102,8 @@ internal static unsafe partial class Gemm
         for (nint i = from; i < to; i++)
         {
             var c = whole.C + (i * whole.Ldc);
-            var rest = AddDepths<Lanes512, Vector512<Real>>(whole, n, blocks, sums, i, c, Vector512.IsHardwareAccelerated ? n : 0, 0);
-            rest = AddDepths<Lanes256, Vector256<Real>>(whole, n, blocks, sums, i, c, n, rest);
+            var rest = Vector512.IsHardwareAccelerated ? AddDepths<Lanes512, Vector512<Real>>(whole, n, blocks, sums, i, c, 0) : 0;
+            rest = AddDepths<Lanes256, Vector256<Real>>(whole, n, blocks, sums, i, c, rest);
             for (var j = rest; j < n; j++)
             {
                 for (var index = 0; index < blocks - 1; index++)
@@ -114,13 +114,13 @@ internal static unsafe partial class Gemm
         }
     }
 
-    /// <summary>Whole vectors of a row from column j on, before <paramref name="end"/>; returns the first column that is left.</summary>
-    private static int AddDepths<TLanes, TVector>(in Block whole, int n, int blocks, Real* sums, nint row, Real* c, int end, int j)
+    /// <summary>Whole vectors of a row from column j on; returns the first column that is left.</summary>
+    private static int AddDepths<TLanes, TVector>(in Block whole, int n, int blocks, Real* sums, nint row, Real* c, int j)
         where TLanes : struct, ILanes<TVector>
         where TVector : struct
     {
         var alpha = TLanes.Create(whole.Alpha);
-        for (; j + TLanes.Count <= end; j += TLanes.Count)
+        for (; j + TLanes.Count <= n; j += TLanes.Count)
         {
             Prefetch.Stream(c + j);
             var value = TLanes.Load(c + j);
