@@ -48,7 +48,7 @@ public unsafe class GemmTests
     [TestCase(16, 65, 513, 3, TestName = "Few rows, two blocks of the sum")]
     [TestCase(1, 8200, 33, 3, TestName = "One row")]
     [TestCase(67, 45, 1130, 3, TestName = "The gradient of a weight, three blocks of the sum")]
-    [TestCase(200, 1300, 1030, 3, TestName = "The gradient of a weight, too large for sums of its own")]
+    [TestCase(60, 800, 1030, 3, TestName = "The gradient of a weight, more columns than the cache holds")]
     [TestCase(150, 130, 1130, 3, TestName = "The gradient of a weight with more rows than columns")]
     [TestCase(130, 150, 1130, 3, TestName = "The gradient of a weight with more columns than rows")]
     [TestCase(3, 300, 600, 1100, TestName = "Row by row, its transposed A packed")]
@@ -62,6 +62,15 @@ public unsafe class GemmTests
             var problem = new Problem(m, n, k, transA, transB, true, padding, (Real)0.5, 1);
             AssertGivenByAll(problem, problem.Reference());
         }
+    }
+
+    /// <summary>One thread never sums by depth, and <see cref="LargerShapesToo"/> holds it against the reference loop.</summary>
+    [TestCase(520, 520, 1024, TestName = "The gradient of a weight, no operand's block fits the cache")]
+    [TestCase(260, 1300, 2049, TestName = "The gradient of a weight, too large for sums of its own")]
+    public void GradientsNotSummedByDepthAreThoseOfOneThread(int m, int n, int k)
+    {
+        var problem = new Problem(m, n, k, true, false, false, 3, 1, 1);
+        AssertGivenByAll(problem, problem.Multiply(teams[0]));
     }
 
     /// <summary>A worker knows what it has packed last, and must not take it for another product's.</summary>

@@ -134,9 +134,9 @@ internal static unsafe partial class Gemm
             RowTiles = Tiles(m, kernel.Rows),
         };
         var packsA = m >= kernel.Rows && PaysToPackA(transA, lda, n);
-        // By depth, a tile of A is read where it lies, and C is finished elsewhere, where nothing is known of an addend.
+        // By depth, a tile of A is read where it lies, and C is finished elsewhere, where nothing is known of an addend. The smaller operand's block stays in the cache.
         var byDepth = transA && !transB && !packsA && addend == null && m >= kernel.Rows && threads > 1 && k > depthBlock
-            && (long)n * depthBlock <= MaxResident && (long)m * n * (Tiles(k, depthBlock) - 1) <= MaxSums;
+            && (long)Math.Min(m, n) * depthBlock <= MaxResident && (long)m * n * (Tiles(k, depthBlock) - 1) <= MaxSums;
         if (byDepth)
         {
             MultiplyByDepth(team, whole, n, k, depthBlock);
