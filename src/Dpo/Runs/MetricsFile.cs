@@ -48,22 +48,17 @@ public sealed class MetricsFile : IDisposable
     public IReadOnlyList<string> Tail => [.. _tail.Select(static l => l.Line)];
 
     public void Write(StepReport report, string? stage = null) =>
-        Write(report.Step, [.. stage is null ? [] : Stage(stage), ("step", report.Step), ("epoch", report.Epoch), .. Boxed(report.Metrics)]);
+        Write(report.Step, stage, [("epoch", report.Epoch), .. report.Metrics]);
 
     /// <summary>Figures of the model as it is after so many steps, which belong to no batch.</summary>
     public void Write(int steps, IReadOnlyList<(string Name, double Value)> metrics, string? stage = null) =>
-        Write(steps, [.. stage is null ? [] : Stage(stage), ("step", steps), .. Boxed(metrics)]);
+        Write(steps, stage, metrics);
 
     public void Dispose() => _file.Dispose();
 
-    private static IEnumerable<(string Name, object Value)> Stage(string stage) => [("stage", stage)];
-
-    private static IEnumerable<(string Name, object Value)> Boxed(IEnumerable<(string Name, double Value)> metrics) =>
-        metrics.Select(static m => (m.Name, (object)m.Value));
-
-    private void Write(int step, IEnumerable<(string Name, object Value)> line)
+    private void Write(int step, string? stage, IReadOnlyList<(string Name, double Value)> metrics)
     {
-        var text = JsonSerializer.Serialize(line.ToDictionary(static e => e.Name, static e => e.Value));
+        var text = Line(step, stage, metrics);
         AddToTail((step, text));
         try
         {
@@ -73,6 +68,26 @@ public sealed class MetricsFile : IDisposable
         {
             throw AtomicFile.Unwritable(_path, e);
         }
+    }
+
+    private static string Line(int step, string? stage, IReadOnlyList<(string Name, double Value)> metrics)
+    {
+        using var text = new MemoryStream();
+        using (var json = new Utf8JsonWriter(text))
+        {
+            json.WriteStartObject();
+            if (stage is not null)
+            {
+                json.WriteString("stage", stage);
+            }
+            json.WriteNumber("step", step);
+            foreach (var (name, value) in metrics)
+            {
+                json.WriteNumber(name, value);
+            }
+            json.WriteEndObject();
+        }
+        return Encoding.UTF8.GetString(text.GetBuffer(), 0, (int)text.Length);
     }
 
     private void AddToTail((int Step, string Line) line)

@@ -1,5 +1,3 @@
-using System.Text.Json;
-using System.Text.Json.Serialization;
 using TinyDpo.Kernels;
 using TinyDpo.Models;
 
@@ -17,8 +15,6 @@ public sealed class RunFolder
 
     // Of a dry run, where an epoch has not more.
     private const int MostStepsWalked = 2_000;
-
-    private static readonly JsonSerializerOptions s_readable = new() { WriteIndented = true, Converters = { new JsonStringEnumConverter() } };
 
     private readonly string _folder;
     private readonly CheckpointFolder _checkpoints;
@@ -38,7 +34,7 @@ public sealed class RunFolder
     public RunFolder(string folder, bool resume, object key, object options, long maxShardBytes = ShardedWriter.DefaultShardBytes, bool dry = false)
     {
         (_folder, _resume, _options, _dry) = (folder, resume, options, dry);
-        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(JsonSerializer.Serialize(key)), maxShardBytes);
+        _checkpoints = new CheckpointFolder(folder, TokenHash.Of(RecordJson.Compact(key)), maxShardBytes);
         if (dry)
         {
             return;
@@ -71,7 +67,7 @@ public sealed class RunFolder
     /// <param name="folder">OUT.</param>
     /// <param name="options">Its properties are the file's; the first is Command.</param>
     public static void WriteOptions(string folder, object options) =>
-        AtomicFile.WriteText(Path.Combine(folder, OptionsFile), JsonSerializer.Serialize(options, s_readable) + "\n");
+        AtomicFile.WriteText(Path.Combine(folder, OptionsFile), RecordJson.Readable(options) + "\n");
 
     public string PathOf(string name) => Path.Combine(_folder, name);
 
