@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Invocation;
 using TinyDpo.Dpo;
 using TinyDpo.Kernels;
 using TinyDpo.Models;
@@ -50,13 +51,12 @@ public static class CommandLine
             Complain($"{problem} (see --help)");
             return BadUsage;
         }
+        // The library's own handling of signals ends the program at the second one.
+        var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null };
+        using var interruption = parsed.Action is AsynchronousCommandLineAction ? new Interruption() : null;
         try
         {
-            return await parsed.InvokeAsync(new InvocationConfiguration
-            {
-                EnableDefaultExceptionHandler = false,
-                ProcessTerminationTimeout = Timeout.InfiniteTimeSpan, // a checkpoint in the making is finished
-            });
+            return await parsed.InvokeAsync(configuration, interruption?.Token ?? CancellationToken.None);
         }
         catch (OperationCanceledException e)
         {

@@ -11,7 +11,7 @@ namespace TinyDpo.Tests;
 /// <summary>From prompts to a trained model with the commands alone, and what an interrupted run leaves.</summary>
 internal sealed partial class TrainingCommandsTests
 {
-    private const int SigInt = 2;
+    private const int SigInt = 2, SigTerm = 15;
 
     private TemporaryFolder _folder = null!;
     private string _model = null!;
@@ -264,6 +264,7 @@ internal sealed partial class TrainingCommandsTests
             "dpo", "--model", _model, "--data", _pairs, "--out", run, "--epochs", "1000000", "--checkpoint-every", "1", "--threads", "1");
         Assert.That(saved.Wait(TimeSpan.FromMinutes(1)), Is.True, "a checkpoint");
         Assert.That(Kill(process.Id, SigInt), Is.Zero);
+        Assert.That(Kill(process.Id, SigTerm), Is.Zero, "in a hurry");
 
         var result = CommandLineRun.Wait(process);
         result.AssertFails(CommandLine.Interrupted, "interrupted", "--resume", Path.Combine(run, "checkpoint-"));

@@ -12,7 +12,7 @@ internal static class ReportCommand
         var runs = new Argument<string[]>("RUN") { Description = "Folders of training runs, overlaid.", Arity = ArgumentArity.OneOrMore };
         var file = new Option<string?>("--out") { Description = "The HTML file; default: report.html in the first RUN.", HelpName = "FILE.html" };
         var command = new Command("report", "Curves, tokens, samples and losses of runs as one self-contained HTML file.") { runs, file };
-        command.SetAction((parsed, _) =>
+        command.SetAction(parsed =>
         {
             var folders = parsed.GetRequiredValue(runs);
             var path = parsed.GetValue(file) ?? Path.Combine(folders[0], RunReport.FileName);
@@ -23,7 +23,7 @@ internal static class ReportCommand
             using var backend = new CpuBackend(1);
             RunReport.Write(folders, path, backend);
             JsonLine.Write(new { report = path });
-            return Task.FromResult(CommandLine.Success);
+            return CommandLine.Success;
         });
         return command;
     }
