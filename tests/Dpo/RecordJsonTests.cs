@@ -42,4 +42,8 @@ public class RecordJsonTests
     [Test]
     public void ANumberThatIsNoneIsRefusedAsTheSerializerRefusesIt() =>
         Assert.That(() => RecordJson.Readable(new { Beta = double.NaN }), Throws.ArgumentException);
+
+    [Test]
+    public void ATypeThatItDoesNotKnowIsNotWrittenAsSomethingElse() =>
+        Assert.That(() => RecordJson.Readable(new { Beta = 0.5f }), Throws.InstanceOf<NotSupportedException>());
 }

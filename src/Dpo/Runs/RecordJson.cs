@@ -55,6 +55,8 @@ internal static class RecordJson
             case int or long or Enum:
                 json.WriteNumberValue(Convert.ToInt64(value, CultureInfo.InvariantCulture));
                 break;
+            case IConvertible:
+                throw new NotSupportedException($"RecordJson writes no {value.GetType()}");
             case IEnumerable list:
                 json.WriteStartArray();
                 foreach (var item in list)
