@@ -3,26 +3,44 @@ using System.Runtime.InteropServices;
 namespace TinyDpo.Cli;
 
 /// <summary>
-/// While it lives, SIGINT (Ctrl-C) and SIGTERM do not end the program but ask it to save and stop, however often they come: from somebody in a hurry, from
-/// <c>timeout</c>, or from <c>dotnet run</c>, which hands on what the terminal has sent to both.
+/// While it lives, SIGINT (Ctrl-C) and SIGTERM do not end the program but ask it to save and stop. Those that follow at once change nothing: they come from
+/// somebody in a hurry, from <c>timeout</c>, or from <c>dotnet run</c>, which hands on what the terminal has sent to both. One that comes
+/// <see cref="Patience"/> later ends the program, which may be in work that cannot stop; what is on the disk is whole at any moment.
 /// </summary>
 internal sealed class Interruption : IDisposable
 {
+    /// <summary>For how long after the first signal the program is left to stop by itself.</summary>
+    public static readonly TimeSpan Patience = TimeSpan.FromSeconds(10);
+
     // Never disposed: a signal may be on its way to it.
     private readonly CancellationTokenSource _source = new();
+    private readonly Lock _lock = new();
+    private readonly TimeProvider _clock;
     private readonly PosixSignalRegistration[] _signals;
+    private long? _first;
 
-    public Interruption() =>
-        _signals = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Ask), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Ask)];
+    /// <summary>Handles the signals from now on.</summary>
+    /// <param name="clock">What <see cref="Patience"/> is measured with, where not the system's.</param>
+    public Interruption(TimeProvider? clock = null)
+    {
+        _clock = clock ?? TimeProvider.System;
+        _signals = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle)];
+    }
 
     /// <summary>Cancelled at the first signal.</summary>
     public CancellationToken Token => _source.Token;
 
     public void Dispose() => Array.ForEach(_signals, static signal => signal.Dispose());
 
-    private void Ask(PosixSignalContext signal)
+    /// <summary>What a signal does.</summary>
+    /// <param name="signal">Its <see cref="PosixSignalContext.Cancel"/> becomes true where the program goes on.</param>
+    public void Handle(PosixSignalContext signal)
     {
-        signal.Cancel = true;
+        lock (_lock)
+        {
+            _first ??= _clock.GetTimestamp();
+            signal.Cancel = _clock.GetElapsedTime(_first.Value) < Patience;
+        }
         _source.Cancel();
     }
 }

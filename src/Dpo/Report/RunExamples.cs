@@ -57,11 +57,13 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
     /// <param name="tokenizer">Of both.</param>
     /// <param name="pairs">Of the data.</param>
     /// <param name="seed">Of the continuations.</param>
-    public static RunExamples Of(Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, ulong seed)
+    /// <param name="cancellation">Ends it.</param>
+    public static RunExamples Of(
+        Transformer policy, Transformer reference, ITokenizer tokenizer, IReadOnlyList<PreferencePair> pairs, ulong seed, CancellationToken cancellation = default)
     {
         PreferencePair[] shown = [.. pairs.Where(static p => !p.IsUnpaired).DistinctBy(static p => string.Join(' ', p.Prompt)).Take(Shown)];
         return new RunExamples(
-            shown.Length == 0 ? [] : Tokens(policy, reference, tokenizer, shown), Continuations(policy, reference, tokenizer, pairs.Select(static p => p.Prompt), seed));
+            shown.Length == 0 ? [] : Tokens(policy, reference, tokenizer, shown), Continuations(policy, reference, tokenizer, pairs.Select(static p => p.Prompt), seed, cancellation));
     }
 
     /// <summary>The first different prompts that leave room for it, continued at temperature 1 by both models.</summary>
@@ -70,7 +72,9 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
     /// <param name="tokenizer">Of both.</param>
     /// <param name="prompts">Some texts.</param>
     /// <param name="seed">Of the continuations.</param>
-    public static SampleChange[] Continuations(Transformer policy, Transformer before, ITokenizer tokenizer, IEnumerable<int[]> prompts, ulong seed)
+    /// <param name="cancellation">Ends it.</param>
+    public static SampleChange[] Continuations(
+        Transformer policy, Transformer before, ITokenizer tokenizer, IEnumerable<int[]> prompts, ulong seed, CancellationToken cancellation = default)
     {
         var positions = Math.Min(policy.Config.MaxPositions, before.Config.MaxPositions);
         int[][] shown = [.. prompts.Where(p => p.Length < positions).DistinctBy(static p => string.Join(' ', p)).Take(Shown)];
@@ -83,7 +87,7 @@ public sealed record RunExamples(TokenPair[] Pairs, SampleChange[] Samples)
         return [.. shown.Select((prompt, i) => new SampleChange(tokenizer.Decode(prompt), earlier[i], later[i]))];
 
         string[] Texts(Transformer model) =>
-            [.. Generator.Sample(model, shown, options).Select(c => tokenizer.DecodeContinuation(c.Ended ? c.Tokens.AsSpan(..^1) : c.Tokens))];
+            [.. Generator.Sample(model, shown, options, cancellation: cancellation).Select(c => tokenizer.DecodeContinuation(c.Ended ? c.Tokens.AsSpan(..^1) : c.Tokens))];
     }
 
     /// <summary>Log-probs of each token of some pairs under both models.</summary>

@@ -116,7 +116,7 @@ public static class DpoRun
             heldOut is null ? null : () => Evaluate(heldOut, heldOutLogProbs ?? moving!.Of(heldOut, cancellation)), options.EvalEvery);
         log.Stage("examples for the report", 1);
         var start = (moving is null ? Kept() : null) ?? ModelFile.LoadWeights(referencePath, backend);
-        var examples = RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed);
+        var examples = RunExamples.Of(policy, start, tokenizer, heldOut ?? pairs, options.Training.Seed, cancellation);
         if (folder.Needs is { } needs)
         {
             return new TrainingResult(folder.ModelPath, summary, []) { Needs = needs with { Parameters = needs.Parameters - referenceBytes, Reference = referenceBytes } };

@@ -47,8 +47,8 @@ public static class ExplainRun
         {
             throw new InputException(options.Data, $"line {unpaired.Line}", "is an unpaired row, which has no pair's gradient", "give pairs");
         }
-        _ = RunChecks.RequireFinite(ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions), pairs, options.Reference, options.Data);
-        _ = RunChecks.RequireFinite(ReferenceLogProbs.Compute(policy, pairs), pairs, options.Policy, options.Data);
+        _ = RunChecks.RequireFinite(ReferenceLogProbs.OfReference(reference, pairs, options.Loss, positions, cancellation: cancellation), pairs, options.Reference, options.Data);
+        _ = RunChecks.RequireFinite(ReferenceLogProbs.Compute(policy, pairs, cancellation: cancellation), pairs, options.Policy, options.Data);
         var explainer = new PairExplainer(policy, reference, options.Loss, options.Step, id => tokenizer?.Decode([id]));
         log.Stage("explain", pairs.Count);
         var explanations = new List<PairExplanation>();

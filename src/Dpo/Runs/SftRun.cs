@@ -69,7 +69,7 @@ public static class SftRun
         log.Stage("examples for the report", 1);
         // Adapters that are not merged leave the model's own weights as they were.
         var before = model.Adapters is null ? Open(options, backend).Model : model;
-        var samples = RunExamples.Continuations(model, before, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed);
+        var samples = RunExamples.Continuations(model, before, tokenizer, examples.Select(static e => e.Prompt), options.Training.Seed, cancellation);
         if (!options.DryRun)
         {
             new RunExamples([], samples).Write(options.Out);
