@@ -19,6 +19,7 @@ internal static class DemoCommand
         var device = new DeviceFlags(command);
         command.SetAction((parsed, cancellation) =>
         {
+            _ = StepCompilation.Start();
             var path = parsed.GetValue(folder)!;
             var options = parsed.GetValue(quick)
                 ? DemoOptions.Quick(path, parsed.GetValue(seed))

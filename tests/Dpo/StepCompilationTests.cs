@@ -1,0 +1,9 @@
+using TinyDpo.Dpo;
+
+namespace TinyDpo.Tests.Dpo;
+
+public sealed class StepCompilationTests
+{
+    [Test]
+    public async Task ItsStepsAreMade() => await StepCompilation.Start();
+}
