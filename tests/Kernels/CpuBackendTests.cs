@@ -29,6 +29,40 @@ public class CpuBackendTests
         _backend.Dispose();
     }
 
+    /// <summary>Several threads at once, in memory of their own, to the bits of one product on all.</summary>
+    [Test]
+    public void EachWorkerComputesByItselfInMemoryOfItsOwn()
+    {
+        const int size = 150;
+        var (a, b, expected) = (Put(Random(0, size * size)), Put(Random(1, size * size)), New(size * size));
+        _backend.Gemm(false, true, size, size, size, 1, a, b, false, expected, null);
+        var (outside, outstanding) = (_backend.Memory, _backend.Memory.Outstanding);
+        var memories = new DeviceMemoryManager[3];
+        _backend.ForEachWorker(worker =>
+        {
+            memories[worker] = _backend.Memory;
+            using var scope = new MemoryScope(_backend);
+            for (var i = 0; i < 20; i++)
+            {
+                var c = _backend.Memory.Rent(size * size);
+                _backend.Gemm(false, true, size, size, size, 1, a, b, false, c, null);
+                if (!Get(c).SequenceEqual(Get(expected)))
+                {
+                    throw new InvalidDataException($"worker {worker}, product {i}");
+                }
+            }
+        });
+        Assert.That(memories, Is.Unique);
+        Assert.That(memories[0], Is.SameAs(outside), "the caller's");
+        Assert.That(outside.Outstanding, Is.EqualTo(outstanding));
+
+        Assert.That(() => _backend.ForEachWorker(worker => throw new InvalidDataException($"{worker}")), Throws.InstanceOf<InvalidDataException>());
+        Assert.That(() => _backend.ForEachWorker(_ => _backend.ForEachWorker(static _ => { })), Throws.InvalidOperationException);
+        var after = new DeviceMemoryManager[3];
+        _backend.ForEachWorker(worker => after[worker] = _backend.Memory);
+        Assert.That(after.Except(memories), Has.Exactly(2).Items, "what a body left is gone");
+    }
+
     [TestCaseSource(nameof(s_sizes))]
     public void RmsNorm((int Rows, int Columns) size)
     {

@@ -168,6 +168,44 @@ public class GeneratorTests(bool tied, bool interleaved)
         Assert.That(_backend.Memory.Outstanding, Is.EqualTo(before), "after a cancellation");
     }
 
+    /// <summary>Threads that make steps of their own stop together.</summary>
+    [Test]
+    public void AFailureOnOneThreadEndsTheOthersAndGivesAllMemoryBack()
+    {
+        _model.Reserve(_model.Config.MaxPositions);
+        var before = _backend.Memory.Outstanding;
+        var reports = 0;
+        var prompts = Enumerable.Repeat(_prompts[0], 5000).ToArray();
+        var options = new GenerationOptions { MaxTokens = 9, Slots = 4 };
+        Assert.That(() => Generator.Sample(_model, prompts, options, _ => FailAtFirst()), Throws.InstanceOf<IOException>());
+        Assert.That(reports, Is.InRange(1, 4000), "the others do not go on to the end");
+        using var stop = new CancellationTokenSource();
+        Assert.That(() => Generator.Sample(_model, prompts, options, _ => stop.Cancel(), stop.Token), Throws.InstanceOf<OperationCanceledException>());
+        Assert.That(_backend.Memory.Outstanding, Is.EqualTo(before));
+        Assert.That(Generator.Sample(_model, _prompts, options), Has.Length.EqualTo(_prompts.Length), "the backend goes on");
+
+        void FailAtFirst()
+        {
+            if (++reports == 1)
+            {
+                throw new IOException("of the first");
+            }
+        }
+    }
+
+    /// <summary>With more weights than a core's cache holds all threads make one step together, to the same tokens.</summary>
+    [Test]
+    public void ALargeModelSamplesTheSameOnEveryNumberOfThreads()
+    {
+        var config = _model.Config with { VocabSize = 30_000, HiddenSize = 40 };
+        using var one = new CpuBackend(1);
+        var alone = TinyModels.Create(one, config);
+        Assert.That(alone.Weights.Count, Is.GreaterThan(1 << 20));
+        var options = new GenerationOptions { MaxTokens = 5, Seed = 4 };
+        Assert.That(
+            Tokens(Generator.Sample(TinyModels.Create(_backend, config), _prompts, options)), Is.EqualTo(Tokens(Generator.Sample(alone, _prompts, options))));
+    }
+
     /// <summary>First tokens sampled from one prompt many times: their frequencies are the model's probabilities.</summary>
     [Test]
     public void SampledTokensHaveTheModelsProbabilities()

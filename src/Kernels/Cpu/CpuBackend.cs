@@ -11,15 +11,16 @@ public sealed unsafe partial class CpuBackend : IBackend
     // Elements a worker takes at a time in elementwise kernels: enough to pay for the hand-out, few enough to balance two cores.
     private const int ElementGrain = 16 * 1024;
 
+    // What a thread other than the caller's rents from while it runs a body of ForEachWorker.
+    [ThreadStatic]
+    private static (CpuBackend Backend, DeviceMemoryManager Memory) ownMemory;
+
     private readonly WorkerTeam _team;
+    private readonly DeviceMemoryManager _memory = NewMemory();
+    private bool _apart; // in ForEachWorker; outside it nobody need ask which thread this is
 
     /// <param name="threads">Number of threads; null for TINYDPO_THREADS, else the machine's cores.</param>
-    public CpuBackend(int? threads = null)
-    {
-        _team = new WorkerTeam(threads ?? DefaultThreads());
-        Memory = new DeviceMemoryManager(new BufferPool(
-            static bytes => (nint)NativeMemory.AlignedAlloc(bytes, 64), static address => NativeMemory.AlignedFree((void*)address)));
-    }
+    public CpuBackend(int? threads = null) => _team = new WorkerTeam(threads ?? DefaultThreads());
 
     public string Name => "cpu";
 
@@ -31,11 +32,33 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     public int Threads => _team.Threads;
 
-    public DeviceMemoryManager Memory { get; }
+    public DeviceMemoryManager Memory => _apart && ownMemory.Backend == this ? ownMemory.Memory : _memory;
 
     /// <summary>Every call has done its work when it returns.</summary>
     public void Synchronise()
     {
+    }
+
+    /// <summary>
+    /// Calls body(worker) once on each thread at the same time, worker from 0. In it every kernel runs on the thread that calls it alone, and no thread
+    /// waits for another. What a body rents it rents from memory of its own, which is gone when it ends: it opens a scope for it.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Called inside a body.</exception>
+    public void ForEachWorker(Action<int> body)
+    {
+        if (_apart)
+        {
+            throw new InvalidOperationException("ForEachWorker inside a body of its own: the other threads are not free");
+        }
+        _apart = true;
+        try
+        {
+            _team.Run(0, (_, worker) => RunApart(worker, body));
+        }
+        finally
+        {
+            _apart = false;
+        }
     }
 
     /// <summary>Floating-point operations a second that this backend's threads could do at most: see <see cref="FmaPeak"/>.</summary>
@@ -83,8 +106,31 @@ public sealed unsafe partial class CpuBackend : IBackend
     public void Dispose()
     {
         _team.Dispose();
-        Memory.Dispose();
+        _memory.Dispose();
     }
+
+    private void RunApart(int worker, Action<int> body)
+    {
+        if (worker == 0)
+        {
+            body(0);
+            return;
+        }
+        using var memory = NewMemory();
+        memory.Poison = _memory.Poison;
+        ownMemory = (this, memory);
+        try
+        {
+            body(worker);
+        }
+        finally
+        {
+            ownMemory = default;
+        }
+    }
+
+    private static DeviceMemoryManager NewMemory() => new(new BufferPool(
+        static bytes => (nint)NativeMemory.AlignedAlloc(bytes, 64), static address => NativeMemory.AlignedFree((void*)address)));
 
     private static Real* Data(DeviceBuffer buffer) => (Real*)buffer.Address;
 

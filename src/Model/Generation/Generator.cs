@@ -26,15 +26,23 @@ public readonly record struct Continuation(int[] Tokens, bool Ended);
 /// <summary>
 /// Samples many sequences at once with a key/value cache. Every sequence has a slot; when one ends, the next prompt takes its slot, so the
 /// batch stays full. A prompt is fed token by token through the same step that samples. Each random number is addressed by sequence and
-/// position, so a continuation depends on its seed, index and prompt alone.
+/// position, so a continuation depends on its seed, index and prompt alone. With a small model each thread has slots of its own and makes their
+/// steps by itself.
 /// </summary>
 public sealed class Generator
 {
+    // The most weights, 4 MiB of float, with which each thread reads them all, from its own cache. With more it is cheaper that each reads its part.
+    private const int MostForEach = 1024 * 1024;
+
     private readonly Transformer _model;
     private readonly GenerationOptions _options;
     private readonly IReadOnlyList<int[]> _prompts;
     private readonly List<int>[] _sampled;
     private readonly bool[] _ended;
+    private readonly Lock _finishing = new();
+    private int _begun;
+    private int _finished;
+    private volatile bool _failed; // on one thread, and then the others' work is in vain
 
     private Generator(Transformer model, IReadOnlyList<int[]> prompts, GenerationOptions options)
     {
@@ -47,7 +55,7 @@ public sealed class Generator
     /// <param name="model">The model; its weights are read only.</param>
     /// <param name="prompts">Token ids, none empty.</param>
     /// <param name="options">Length, temperature, seed.</param>
-    /// <param name="finished">Called with the number of finished sequences.</param>
+    /// <param name="finished">Called with the number of finished sequences, by one thread after the other.</param>
     /// <param name="cancellation">Stops between two tokens.</param>
     /// <exception cref="ArgumentException">A prompt is empty or leaves no room in the model's context.</exception>
     public static Continuation[] Sample(
@@ -80,14 +88,41 @@ public sealed class Generator
         var longest = Enumerable.Range(0, _prompts.Count).Max(Limit);
         var slots = Math.Min(Math.Min(_options.Slots, _prompts.Count), KeyValueCache.MostSlots(_model, longest));
         _model.KeepPacked();
-        var cache = new KeyValueCache(_model, slots, longest);
-        var active = new List<Slot>();
-        var next = 0;
-        for (; next < slots; next++)
+        _model.Reserve(longest);
+        if (slots == 1 || _model.Weights.Count > MostForEach || _model.Backend is not CpuBackend { Threads: > 1 } cpu)
         {
-            active.Add(new Slot { Sequence = next });
+            RunSlots(slots, longest, finished, cancellation);
+            return;
         }
-        while (active.Count > 0)
+        cpu.ForEachWorker(worker =>
+        {
+            try
+            {
+                RunSlots((slots + cpu.Threads - 1 - worker) / cpu.Threads, longest, finished, cancellation);
+            }
+            catch
+            {
+                _failed = true;
+                throw;
+            }
+        });
+    }
+
+    /// <summary>Samples sequences, so many side by side, until none is left that nobody has begun.</summary>
+    private void RunSlots(int slots, int longest, Action<int>? finished, CancellationToken cancellation)
+    {
+        using var scope = new StepScope(_model.Backend, gradients: false);
+        var active = new List<Slot>();
+        while (active.Count < slots && Next() is { } first)
+        {
+            active.Add(first);
+        }
+        if (active.Count == 0)
+        {
+            return;
+        }
+        var cache = new KeyValueCache(_model, slots, longest);
+        while (active.Count > 0 && !_failed)
         {
             cancellation.ThrowIfCancellationRequested();
             Step(active, cache);
@@ -97,9 +132,9 @@ public sealed class Generator
                 {
                     continue;
                 }
-                if (next < _prompts.Count)
+                if (Next() is { } next)
                 {
-                    active[i] = new Slot { Sequence = next++ };
+                    active[i] = next;
                 }
                 else
                 {
@@ -108,10 +143,16 @@ public sealed class Generator
                     active[i] = active[^1];
                     active.RemoveAt(active.Count - 1);
                 }
-                finished?.Invoke(next - active.Count);
+                lock (_finishing)
+                {
+                    finished?.Invoke(++_finished);
+                }
             }
         }
     }
+
+    /// <summary>A slot for the next sequence that nobody has begun, or null.</summary>
+    private Slot? Next() => Interlocked.Increment(ref _begun) is var begun && begun <= _prompts.Count ? new Slot { Sequence = begun - 1 } : null;
 
     private bool IsFinished(Slot slot) =>
         _ended[slot.Sequence] || _prompts[slot.Sequence].Length + _sampled[slot.Sequence].Count >= Limit(slot.Sequence);
