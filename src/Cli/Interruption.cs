@@ -36,10 +36,19 @@ internal sealed class Interruption : IDisposable
     /// <param name="signal">Its <see cref="PosixSignalContext.Cancel"/> becomes true where the program goes on.</param>
     public void Handle(PosixSignalContext signal)
     {
+        var terminal = !Console.IsErrorRedirected;
         lock (_lock)
         {
+            if (_first is null && terminal)
+            {
+                Console.Error.WriteLine($"tinydpo: stopping as soon as the work is saved; another Ctrl-C after {Patience.TotalSeconds} seconds stops at once");
+            }
             _first ??= _clock.GetTimestamp();
             signal.Cancel = _clock.GetElapsedTime(_first.Value) < Patience;
+        }
+        if (!signal.Cancel && terminal)
+        {
+            Console.Error.Write("\e[?25h"); // the cursor, which a progress bar has hidden
         }
         _source.Cancel();
     }

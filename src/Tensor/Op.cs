@@ -24,14 +24,14 @@ public abstract class Op(params Tensor[] inputs)
 
     internal ReadOnlySpan<Tensor> Inputs => inputs;
 
-    /// <summary>The place in the order in which ops ran: backward goes from high to low.</summary>
+    /// <summary>The place in the order in which differentiated ops ran: backward goes from high to low.</summary>
     internal long Order { get; private set; }
 
     /// <summary>Runs the forward pass and gives the output tensor, which remembers this op where a gradient will be wanted.</summary>
     public Tensor Apply()
     {
         Differentiated = Array.Exists(inputs, static input => input.RequiresGrad) && StepScope.RecordsGradients(Backend);
-        Order = Tape.NextOrder();
+        Order = Differentiated ? Tape.NextOrder() : 0;
         var output = Tensor.Output(Backend, OutputShape, Differentiated ? this : null);
         _output = Differentiated ? output : null;
         Forward(output.Data);

@@ -58,6 +58,7 @@ public class CpuBackendTests
 
         Assert.That(() => _backend.ForEachWorker(worker => throw new InvalidDataException($"{worker}")), Throws.InstanceOf<InvalidDataException>());
         Assert.That(() => _backend.ForEachWorker(_ => _backend.ForEachWorker(static _ => { })), Throws.InvalidOperationException);
+        Assert.That(() => _backend.ForEachWorker(_ => _backend.Memory.Allocate(1)), Throws.InvalidOperationException.With.Message.Contains("keeps 1 buffers"));
         var after = new DeviceMemoryManager[3];
         _backend.ForEachWorker(worker => after[worker] = _backend.Memory);
         Assert.That(after.Except(memories), Has.Exactly(2).Items, "what a body left is gone");

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using TinyDpo.Dpo;
+using TinyDpo.Kernels;
 
 namespace TinyDpo.Cli;
 
@@ -19,12 +20,15 @@ internal static class DemoCommand
         var device = new DeviceFlags(command);
         command.SetAction((parsed, cancellation) =>
         {
-            _ = StepCompilation.Start();
+            using var backend = device.Open(parsed);
+            if (backend is CpuBackend { Threads: > 1 })
+            {
+                _ = StepCompilation.Start();
+            }
             var path = parsed.GetValue(folder)!;
             var options = parsed.GetValue(quick)
                 ? DemoOptions.Quick(path, parsed.GetValue(seed))
                 : new DemoOptions { Out = path, Seed = parsed.GetValue(seed) };
-            using var backend = device.Open(parsed);
             var report = RunConsole.Run(parsed.GetValue(quiet), log => DemoRun.Run(options, backend, log, cancellation));
             DemoTable.Print(report, path);
             return Task.FromResult(CommandLine.Success);

@@ -4,8 +4,8 @@ using TinyDpo.Models;
 namespace TinyDpo.Dpo;
 
 /// <summary>
-/// Code is compiled at its first call, that of a training step for three tenths of a second. A run that makes its data first can have it compiled
-/// on another core meanwhile.
+/// Code is compiled at its first call, most of that of a training step for three tenths of a second. A run that makes its data first can have it
+/// compiled on another core meanwhile, but for what only several threads call.
 /// </summary>
 public static class StepCompilation
 {

@@ -41,14 +41,14 @@ public sealed unsafe partial class CpuBackend : IBackend
 
     /// <summary>
     /// Calls body(worker) once on each thread at the same time, worker from 0. In it every kernel runs on the thread that calls it alone, and no thread
-    /// waits for another. What a body rents it rents from memory of its own, which is gone when it ends: it opens a scope for it.
+    /// waits for another. Those beside the caller's rent from memory of their own, which is gone when the body ends: nothing that it rents may outlive it.
     /// </summary>
-    /// <exception cref="InvalidOperationException">Called inside a body.</exception>
+    /// <exception cref="InvalidOperationException">Called inside a body, or while another thread calls it; or a body has kept what it rented.</exception>
     public void ForEachWorker(Action<int> body)
     {
         if (_apart)
         {
-            throw new InvalidOperationException("ForEachWorker inside a body of its own: the other threads are not free");
+            throw new InvalidOperationException("ForEachWorker is running: its threads are not free for another");
         }
         _apart = true;
         try
@@ -122,6 +122,10 @@ public sealed unsafe partial class CpuBackend : IBackend
         try
         {
             body(worker);
+            if (memory.Outstanding != 0)
+            {
+                throw new InvalidOperationException($"a body of ForEachWorker keeps {memory.Outstanding} buffers, whose memory ends with it");
+            }
         }
         finally
         {

@@ -36,7 +36,7 @@ public sealed class Generator
 
     private readonly Transformer _model;
     private readonly GenerationOptions _options;
-    private readonly IReadOnlyList<int[]> _prompts;
+    private readonly int[][] _prompts; // a list may compute its items, which is not for several threads
     private readonly List<int>[] _sampled;
     private readonly bool[] _ended;
     private readonly Lock _finishing = new();
@@ -46,7 +46,7 @@ public sealed class Generator
 
     private Generator(Transformer model, IReadOnlyList<int[]> prompts, GenerationOptions options)
     {
-        (_model, _prompts, _options) = (model, prompts, options);
+        (_model, _prompts, _options) = (model, [.. prompts], options);
         _sampled = [.. prompts.Select(static _ => new List<int>())];
         _ended = new bool[prompts.Count];
     }
@@ -55,7 +55,7 @@ public sealed class Generator
     /// <param name="model">The model; its weights are read only.</param>
     /// <param name="prompts">Token ids, none empty.</param>
     /// <param name="options">Length, temperature, seed.</param>
-    /// <param name="finished">Called with the number of finished sequences, by one thread after the other.</param>
+    /// <param name="finished">Called with the number of finished sequences, by one thread after the other, and not the caller's alone.</param>
     /// <param name="cancellation">Stops between two tokens.</param>
     /// <exception cref="ArgumentException">A prompt is empty or leaves no room in the model's context.</exception>
     public static Continuation[] Sample(
@@ -85,10 +85,10 @@ public sealed class Generator
     private void Run(Action<int>? finished, CancellationToken cancellation)
     {
         using var scope = new StepScope(_model.Backend, gradients: false);
-        var longest = Enumerable.Range(0, _prompts.Count).Max(Limit);
-        var slots = Math.Min(Math.Min(_options.Slots, _prompts.Count), KeyValueCache.MostSlots(_model, longest));
+        var longest = Enumerable.Range(0, _prompts.Length).Max(Limit);
+        var slots = Math.Min(Math.Min(_options.Slots, _prompts.Length), KeyValueCache.MostSlots(_model, longest));
         _model.KeepPacked();
-        _model.Reserve(longest);
+        _model.Reserve(longest); // here, since what the threads rent apart does not outlive their part
         if (slots == 1 || _model.Weights.Count > MostForEach || _model.Backend is not CpuBackend { Threads: > 1 } cpu)
         {
             RunSlots(slots, longest, finished, cancellation);
@@ -152,7 +152,7 @@ public sealed class Generator
     }
 
     /// <summary>A slot for the next sequence that nobody has begun, or null.</summary>
-    private Slot? Next() => Interlocked.Increment(ref _begun) is var begun && begun <= _prompts.Count ? new Slot { Sequence = begun - 1 } : null;
+    private Slot? Next() => Interlocked.Increment(ref _begun) is var begun && begun <= _prompts.Length ? new Slot { Sequence = begun - 1 } : null;
 
     private bool IsFinished(Slot slot) =>
         _ended[slot.Sequence] || _prompts[slot.Sequence].Length + _sampled[slot.Sequence].Count >= Limit(slot.Sequence);
