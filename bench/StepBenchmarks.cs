@@ -24,22 +24,7 @@ public class StepBenchmarks
     public void Prepare()
     {
         _backend = new CpuBackend(Threads);
-        _policy = new Transformer(
-            new ModelConfig
-            {
-                VocabSize = 512,
-                HiddenSize = 128,
-                Layers = 4,
-                Heads = 4,
-                KeyValueHeads = 4,
-                HeadSize = 32,
-                IntermediateSize = 344,
-                MaxPositions = 256,
-                RopeTheta = 10_000,
-                NormEpsilon = 1e-5,
-                TieEmbeddings = true,
-            },
-            _backend);
+        _policy = new Transformer(ModelConfig.Llama(vocabulary: 512, hidden: 128, layers: 4, heads: 4, intermediate: 344, positions: 256), _backend);
         _policy.Initialise(0);
         PreferencePair[] pairs = [.. _batch.Select(static i => new PreferencePair(i + 1, Ids(3 * i, 46), Ids((3 * i) + 1, 50), Ids((3 * i) + 2, 50)))];
         _task = new DpoTask(_policy, pairs, ReferenceLogProbs.Compute(_policy, pairs), new DpoLoss());

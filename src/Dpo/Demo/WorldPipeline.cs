@@ -36,20 +36,7 @@ internal sealed class WorldPipeline(DemoOptions options, IRunLog log, Cancellati
     public Transformer TrainSft(IBackend backend, ITokenizer tokenizer, Action<StepReport>? report = null)
     {
         var model = new Transformer(
-            new ModelConfig
-            {
-                VocabSize = tokenizer.VocabSize,
-                HiddenSize = options.HiddenSize,
-                Layers = options.Layers,
-                Heads = options.Heads,
-                KeyValueHeads = options.Heads,
-                HeadSize = options.HiddenSize / options.Heads,
-                IntermediateSize = options.IntermediateSize,
-                MaxPositions = 128,
-                RopeTheta = 10000,
-                NormEpsilon = 1e-5,
-                TieEmbeddings = true,
-            }.Validated("demo"),
+            ModelConfig.Llama(tokenizer.VocabSize, options.HiddenSize, options.Layers, options.Heads, options.IntermediateSize, positions: 128).Validated("demo"),
             backend);
         model.Initialise(options.Seed);
         var examples = new SftExample[options.SftTexts];

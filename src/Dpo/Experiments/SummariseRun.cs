@@ -137,19 +137,8 @@ public sealed class SummariseRun
 
     private SummaryPrompts Prompts(ITokenizer tokenizer) => new(tokenizer, _options.Context, _options.MaxTokens);
 
-    private ModelConfig Config(int vocabulary) => new ModelConfig
-    {
-        VocabSize = vocabulary,
-        HiddenSize = _options.HiddenSize,
-        Layers = _options.Layers,
-        Heads = _options.Heads,
-        KeyValueHeads = _options.Heads,
-        HeadSize = _options.HiddenSize / _options.Heads,
-        IntermediateSize = _options.IntermediateSize,
-        MaxPositions = _options.Context,
-        NormEpsilon = 1e-5,
-        TieEmbeddings = true,
-    }.Validated(Name);
+    private ModelConfig Config(int vocabulary) => ModelConfig.Llama(
+        vocabulary, _options.HiddenSize, _options.Layers, _options.Heads, _options.IntermediateSize, _options.Context).Validated(Name);
 
     private void Train(string name, Transformer model, ITrainingTask task, TrainingOptions training, double? firstLoss = null) => TrainingStage.Run(
         _log, $"seed {_seed}: {name}", model, task, training with { Seed = _seed }, firstLoss, cancellation: _cancellation);

@@ -16,22 +16,7 @@ public static class StepCompilation
     private static void MakeSteps()
     {
         using var backend = new CpuBackend(threads: 1);
-        var model = new Transformer(
-            new ModelConfig
-            {
-                VocabSize = 256,
-                HiddenSize = 64,
-                Layers = 2,
-                Heads = 4,
-                KeyValueHeads = 4,
-                HeadSize = 16,
-                IntermediateSize = 176,
-                MaxPositions = 128,
-                RopeTheta = 10000,
-                NormEpsilon = 1e-5,
-                TieEmbeddings = true,
-            },
-            backend);
+        var model = new Transformer(ModelConfig.Llama(vocabulary: 256, hidden: 64, layers: 2, heads: 4, intermediate: 176, positions: 128), backend);
         model.Initialise(seed: 0);
         SftExample[] examples = [.. Enumerable.Range(0, 16).Select(static i => new SftExample(i, [.. Enumerable.Range(i, 8)], [.. Enumerable.Range(2 * i, 16 + i)]))];
         new TrainingRun(model, new SftTask(model, examples), new TrainingOptions { Epochs = 2, BatchSize = 16 }).Run();

@@ -63,6 +63,24 @@ public sealed partial record ModelConfig
     /// <summary>The first where the file names several; null where it names none.</summary>
     public int? EosTokenId { get; init; }
 
+    /// <summary>
+    /// A Llama to be trained from scratch: every query head has keys and values of its own, the heads together are as wide as the hidden state, and the
+    /// embedding serves as output head.
+    /// </summary>
+    public static ModelConfig Llama(int vocabulary, int hidden, int layers, int heads, int intermediate, int positions) => new()
+    {
+        VocabSize = vocabulary,
+        HiddenSize = hidden,
+        Layers = layers,
+        Heads = heads,
+        KeyValueHeads = heads,
+        HeadSize = hidden / heads,
+        IntermediateSize = intermediate,
+        MaxPositions = positions,
+        NormEpsilon = 1e-5,
+        TieEmbeddings = true,
+    };
+
     /// <summary>The attention of a layer.</summary>
     public AttentionShape Attention(int layer) => new(Heads, KeyValueHeads, HeadSize, layer >= FirstWindowLayer ? SlidingWindow : null);
 

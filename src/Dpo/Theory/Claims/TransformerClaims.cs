@@ -47,20 +47,7 @@ internal static class TransformerClaims
     {
         var (vocabulary, length) = (c.World.Options.Vocabulary, c.World.Options.Length);
         var model = new Transformer(
-            new ModelConfig
-            {
-                VocabSize = vocabulary,
-                HiddenSize = 32,
-                Layers = 2,
-                Heads = 2,
-                KeyValueHeads = 2,
-                HeadSize = 16,
-                IntermediateSize = 64,
-                MaxPositions = length + 1,
-                RopeTheta = 100,
-                NormEpsilon = 1e-5,
-                TieEmbeddings = false,
-            },
+            ModelConfig.Llama(vocabulary, hidden: 32, layers: 2, heads: 2, intermediate: 64, positions: length + 1) with { RopeTheta = 100, TieEmbeddings = false },
             backend);
         model.Initialise(c.World.Options.Seed);
         foreach (var (_, matrix) in model.Parameters().Where(static p => p.Value.Shape.Rank == 2))
